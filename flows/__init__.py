@@ -1,0 +1,1 @@
+"""Flows: the order of things. One lifecycle verb a file."""

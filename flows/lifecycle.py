@@ -1,0 +1,61 @@
+"""`@flow`: a Prefect flow that finds its own server, and does not import Prefect until it runs.
+
+A flow called from Python or the command line starts this checkout's Prefect server if none is up. Under a worker,
+or where `PREFECT_API_URL` names a server, that one is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tasks.settings import settings
+
+
+def flow(fn: Callable[..., Any]) -> Any:
+    """A flow named as its function is. With Prefect loaded it is a `prefect.Flow`; before that, it becomes one when used."""
+    settings()
+    return _prefect_flow(fn) if "prefect" in sys.modules else DeferredFlow(fn)
+
+
+class DeferredFlow:
+    """A flow that has not been used yet. `fn` is the plain function; everything else is the Prefect flow's."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+
+    @functools.cached_property
+    def prefect_flow(self) -> Any:
+        from tasks.platform import prefect_environment
+
+        prefect_environment()
+        return _prefect_flow(self.fn)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.prefect_flow(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.prefect_flow, name)
+
+
+def _prefect_flow(fn: Callable[..., Any]) -> Any:
+    from prefect import Flow
+    from prefect.context import FlowRunContext
+
+    class CheckoutFlow(Flow):  # type: ignore[type-arg]
+        """A Prefect flow that makes sure of its server before a run that was started by a call."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            if FlowRunContext.get() is not None:
+                return super().__call__(*args, **kwargs)
+            from tasks.platform import connected
+
+            with connected():
+                return super().__call__(*args, **kwargs)
+
+    return CheckoutFlow(fn, name=fn.__name__)

@@ -1,0 +1,339 @@
+"""A project's YAML as one frozen tree, validated once. `parse()` turns text into a `Project`, or says what is wrong.
+
+Machine facts (addresses, stores, credentials) are not here: they are settings, in `tasks/settings.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from penstock.errors import ConfigError
+
+METRICS = ("auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error")
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
+MetricName = Literal[
+    "auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error"
+]
+assert get_args(MetricName) == METRICS
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
+
+
+class Section(BaseModel):
+    """A part of the tree. Unknown keys are errors, and nothing changes after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DataConfig(Section):
+    """Where rows come from, and what happens to those the schema refuses."""
+
+    source: str = Field(
+        description="Where batches come from: `module:function` of the checkout.",
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+    )
+    path: str = Field(
+        description="The dataset's folder in the checkout, tracked by DVC.", pattern=r"^data/[A-Za-z0-9][\w.-]*$"
+    )
+    until: str | None = Field(
+        default=None, description="The last batch `penstock run` ingests, by name; left out, all there are."
+    )
+    on_invalid: Literal["quarantine", "fail"] = Field(
+        default="quarantine", description="Set bad rows aside with their reasons, or refuse the whole batch."
+    )
+    max_invalid_fraction: Fraction = Field(
+        default=0.01, description="More bad rows than this share of a batch refuse the batch, whatever `on_invalid` is."
+    )
+    outliers: dict[str, Literal["warn", "error"]] = Field(
+        default_factory=dict,
+        description="Numeric columns watched for values outside the robust bounds (median +- 10 IQR of the batch).",
+    )
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _name_as_text(cls, value: Any) -> Any:
+        return str(value) if value is not None and not isinstance(value, str) else value
+
+
+class FeaturesConfig(Section):
+    """What the model sees. The label and the time column are never features."""
+
+    label: str = Field(description="The column to predict: boolean, or 0 and 1.")
+    time: str | None = Field(default=None, description="The column that orders rows in time; needed to split by time.")
+    group: str | None = Field(default=None, description="The column whose values must not be shared between splits.")
+    categorical: tuple[str, ...] = Field(default=(), description="Text columns; categories are learnt from training rows.")
+    numeric: tuple[str, ...] = Field(default=(), description="Number and boolean columns; a null is a missing value.")
+    known_after: tuple[str, ...] = Field(
+        default=(), description="Columns known only after the outcome: kept in the data, refused as features."
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's columns, in the model's order."""
+        return self.categorical + self.numeric
+
+    @model_validator(mode="after")
+    def _check(self) -> FeaturesConfig:
+        if not self.names:
+            raise ValueError("there are no features: name columns under `categorical` or `numeric`")
+        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"named more than once: {', '.join(doubled)}")
+        leaks = sorted(set(self.names) & {self.label, *self.known_after})
+        if leaks:
+            raise ValueError(f"the label and columns of `known_after` cannot be features: {', '.join(leaks)}")
+        return self
+
+
+class SplitConfig(Section):
+    """Which rows train, which choose (early stopping, threshold) and which judge."""
+
+    by: Literal["time", "random", "stratified", "group"] | None = Field(
+        default=None, description="Left out: by time where `features.time` is given, stratified otherwise."
+    )
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = Field(default=0.15, description="Share of the rows.")
+    test: Annotated[float, Field(gt=0, lt=0.5)] = Field(default=0.15, description="Share of the rows.")
+    gap_hours: float = Field(
+        default=0, ge=0, description="By time: rows this close before a later split begins are left out."
+    )
+    seed: int = 7
+
+
+class TrainConfig(Section):
+    """XGBoost. `params` are XGBoost's own names."""
+
+    rounds: int = Field(default=500, ge=1, le=100_000)
+    early_stopping_rounds: int = Field(default=20, ge=1)
+    seed: int = 7
+    params: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    memory_budget_mb: int = Field(
+        default=4096,
+        ge=256,
+        description="Training data larger than this, binned, is kept in a file (external memory). The model is the same.",
+    )
+    fail_on_limit: bool = Field(
+        default=False, description="Refuse a model whose best iteration is the last allowed one; otherwise only warn."
+    )
+
+    @field_validator("params")
+    @classmethod
+    def _owned(cls, params: dict[str, Any]) -> dict[str, Any]:
+        owned = {"objective", "eval_metric", "nthread", "seed", "random_state", "n_estimators", "device", "verbosity"}
+        clash = sorted(owned & set(params))
+        if clash:
+            raise ValueError(f"set by Penstock, not here: {', '.join(clash)}")
+        return params
+
+
+class EvaluateConfig(Section):
+    """How the candidate is scored on the test split."""
+
+    threshold_metric: Literal["f1", "accuracy", "youden"] = Field(
+        default="f1", description="The threshold is the one that is best by this on the validation split."
+    )
+    slices: tuple[str, ...] = Field(default=(), description="Columns whose every value is scored by itself.")
+    min_slice_rows: int = Field(default=200, ge=1, description="Smaller slices are shown but not gated.")
+    calibration_bins: int = Field(default=15, ge=2, le=100)
+
+
+class Bound(Section):
+    """What a metric must be, and what it must be beside the champion's. Bounds are inclusive."""
+
+    min: float | None = None
+    max: float | None = None
+    max_loss: float | None = Field(
+        default=None, ge=0, description="How much worse than the champion, on the same rows, it may be (0: not worse)."
+    )
+    max_relative_loss: float | None = Field(
+        default=None, ge=0, description="The same as a share of the champion's absolute value."
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Bound:
+        if self.min is self.max is self.max_loss is self.max_relative_loss is None:
+            raise ValueError("a bound that bounds nothing: give `min`, `max`, `max_loss` or `max_relative_loss`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min} is above `max` {self.max}")
+        return self
+
+
+class GateConfig(Section):
+    """What a candidate must be to become a release. Nothing configured means nothing passes."""
+
+    metrics: dict[MetricName, Bound] = Field(default_factory=dict)
+    slices: dict[MetricName, Bound] = Field(
+        default_factory=dict, description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet."
+    )
+    min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
+    min_positives: int = Field(default=50, ge=1, description="Fewer test rows of the rarer class decide nothing.")
+    max_model_mb: float = Field(default=100, gt=0)
+    max_latency_ms: float = Field(default=50, gt=0, description="Median time of one row through the booster.")
+    first_model: Literal["value_only", "require_approval", "fail"] = Field(
+        default="value_only", description="With no champion to compare to: judge the bounds alone, or do not pass."
+    )
+    ties: Literal["keep_current", "accept"] = Field(
+        default="keep_current", description="When no gated metric differs from the champion's."
+    )
+
+
+class PackageConfig(Section):
+    """What the release says of itself, and what its server accepts."""
+
+    purpose: str = Field(min_length=1, description="One sentence: what the model is for.")
+    intended_use: str = Field(default="", description="Who may use it for which decision, and for which not.")
+    owner: str = ""
+    unknown_category: Literal["missing", "reject"] = Field(
+        default="missing", description="A category that training never saw: a missing value that is counted, or a 4xx."
+    )
+    max_rows: int = Field(default=10_000, ge=1, description="Rows in one request.")
+    max_body_mb: float = Field(default=8, gt=0)
+    check_rows: int = Field(default=200, ge=10, le=10_000, description="Test rows the packaged model must answer exactly.")
+
+
+class Project(Section):
+    """The whole truth about one project."""
+
+    name: Identifier
+    data: DataConfig
+    schema_file: str = Field(alias="schema", description="The pandera schema, beside this file.", pattern=r"^[\w./-]+\.ya?ml$")
+    features: FeaturesConfig
+    split: SplitConfig = SplitConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gate: GateConfig
+    package: PackageConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Project:
+        by = self.split.by
+        if by == "time" and not self.features.time:
+            raise ValueError("`split.by: time` needs `features.time`")
+        if by == "group" and not self.features.group:
+            raise ValueError("`split.by: group` needs `features.group`")
+        if self.split.gap_hours and not self.features.time:
+            raise ValueError("`split.gap_hours` needs `features.time`")
+        return self
+
+    @property
+    def split_by(self) -> str:
+        return self.split.by or ("time" if self.features.time else "stratified")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema that editors check `configs/*.yaml` against."""
+    schema = Project.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Penstock project"}
+
+
+def parse(text: str, where: str) -> Project:
+    """The project that ``text`` describes. ``where`` is the file's name, for messages.
+
+    Raises ConfigError naming the file, line, key, what was found and what is allowed.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(
+            "The project's YAML cannot be read.",
+            where=where + line,
+            found=str(getattr(error, "problem", None) or error),
+            next_step="mend the line and run the command again",
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            "The project's YAML is not a mapping.",
+            where=where,
+            found="nothing" if tree is None else type(tree).__name__,
+            allowed=", ".join(_keys(Project)),
+        )
+    twice = _doubled_key(node, "")
+    if twice:
+        raise ConfigError("A key stands twice.", where=f"{where}:{twice[1]}", found=twice[0], allowed="each key once")
+    try:
+        return Project.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, node, where) from None
+
+
+def _explained(error: ValidationError, node: yaml.Node | None, where: str) -> ConfigError:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path = [part for part in first["loc"] if part != "[key]"]
+    section = _section(path[:-1])
+    dotted = ".".join(str(part) for part in path)
+    allowed, found = "", ""
+    if first["type"] == "extra_forbidden":
+        what = f"`{dotted}` is not a key that Penstock knows."
+        keys = _keys(section) if section else []
+        near = difflib.get_close_matches(str(path[-1]), keys, n=1)
+        allowed = ", ".join(keys)
+        found = str(path[-1])
+        step = f"did you mean `{near[0]}`?" if near else "remove the key, or see `penstock schema`"
+    elif first["type"] == "missing":
+        what = f"`{dotted}` is missing."
+        step = f"add `{path[-1]}:`; `penstock schema` says what it may be"
+    else:
+        message = re.sub(r"^(Value|Assertion) error, ", "", first["msg"])
+        what = f"`{dotted}` is not right: {message}." if dotted else f"{message}."
+        value = first["input"]
+        found = repr(value) if not isinstance(value, dict | list | BaseModel) else ""
+        allowed = str(first.get("ctx", {}).get("expected", first.get("ctx", {}).get("pattern", "")))
+        step = "change the value and run the command again"
+    if len(problems) > 1:
+        step += f" ({len(problems) - 1} more problem{'s' if len(problems) > 2 else ''} after this one)"
+    return ConfigError(what, where=f"{where}:{_line(node, path)}", found=found, allowed=allowed, next_step=step)
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _section(path: list[Any]) -> type[BaseModel] | None:
+    """The section that a path of keys leads to."""
+    current: Any = Project
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            fields = {field.alias or name: field for name, field in current.model_fields.items()}
+            current = fields[part].annotation if part in fields else None
+        else:  # a mapping of names to sections, such as gate.metrics
+            current = (get_args(current) or (None,))[-1]
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _line(node: yaml.Node | None, path: list[Any]) -> int:
+    """The line of the deepest key of ``path`` that the text has (1-based)."""
+    line = 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _doubled_key(node: yaml.Node | None, prefix: str) -> tuple[str, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            dotted = f"{prefix}{key.value}"
+            if key.value in seen:
+                return dotted, key.start_mark.line + 1
+            seen.add(key.value)
+            if found := _doubled_key(value, dotted + "."):
+                return found
+    return None

@@ -1,0 +1,77 @@
+"""Every error a user can meet, carrying its facts as fields; text is made of them in one place, `text()`."""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Something foreseeable went wrong.
+
+    ``what`` happened, ``where`` (file, line, key, row, column), what was ``found``, what is ``allowed``,
+    and the ``next_step``: a command to run or a thing to change. Only ``what`` is required.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", found: str = "", allowed: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.found, self.allowed, self.next_step = what, where, found, allowed, next_step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.__dict__)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self) -> str:
+        """The message as a terminal shows it: one line of what happened, then a line for each fact."""
+        facts = (("where", self.where), ("found", self.found), ("allowed", self.allowed), ("next", self.next_step))
+        return "\n".join([self.what, *(f"  {name + ':':<9}{fact}" for name, fact in facts if fact)])
+
+
+def _rebuild(kind: type[PenstockError], facts: dict[str, object]) -> PenstockError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, facts["what"])
+    error.__dict__.update(facts)
+    return error
+
+
+class ConfigError(PenstockError):
+    """The project's YAML, its schema file or a setting is wrong."""
+
+    exit_code = 2
+
+
+class DataError(PenstockError):
+    """The data are missing, damaged or not what the schema says."""
+
+    exit_code = 4
+
+
+class TrainingError(PenstockError):
+    """Training could not give a usable model."""
+
+    exit_code = 5
+
+
+class PackagingError(PenstockError):
+    """The Bento could not be built, or did not answer what the trained model answers."""
+
+    exit_code = 6
+
+
+class PlatformError(PenstockError):
+    """A server that Penstock needs could not be started or reached."""
+
+    exit_code = 7
+
+
+class StorageError(PenstockError):
+    """A file of Penstock's own could not be written or read back."""
+
+    exit_code = 8
+
+
+class Rejected(PenstockError):
+    """The candidate did not pass its gates. The record and the report are written all the same."""
+
+    exit_code = 3

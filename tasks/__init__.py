@@ -1,0 +1,1 @@
+"""Tasks: load by ref, call `penstock/`, save what came out under its content hash, return a ref."""

@@ -1,0 +1,338 @@
+"""Tasks whose result is remembered under what it was made from, and whose plan can be read without running them.
+
+A key is made of the task's inputs (refs by content, config by value), the source that can change the result, the
+versions of the libraries that can, and Python's. A remembered result counts only while every file it names is there,
+byte for byte. Prefect keeps the results and runs the tasks; Prefect itself is imported when a flow runs, not before,
+so that `penstock plan` answers in well under a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from pydantic import BaseModel
+
+from penstock.config import Section
+from penstock.errors import StorageError
+from penstock.refs import FileRef, Value
+from tasks import store
+from tasks.settings import settings
+from tasks.source import closure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+scope: ContextVar[str] = ContextVar("penstock_scope", default="")  # the project whose flow is running
+_plan: ContextVar[list[PlannedStep] | None] = ContextVar("penstock_plan", default=None)
+listeners: list[Callable[[StepEvent], None]] = []
+
+
+class StepEvent(Value):
+    """A task began or ended: what a terminal shows."""
+
+    name: str
+    state: str  # started | done | cached | failed
+    seconds: float = 0.0
+    summary: str = ""
+
+
+class PlannedStep(Value):
+    """What one task would do now, and why."""
+
+    name: str
+    runs: bool
+    reasons: tuple[str, ...]
+
+
+class Pending:
+    """Stands, while planning, for a result that is not known yet: any attribute of it is unknown too, and it is falsy."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+    def __getattr__(self, name: str) -> Pending:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Task(Generic[P, R]):
+    """A function, and how to know whether its result is known already. Made by `@task`."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str,
+        libraries: tuple[str, ...],
+        cached: bool,
+        current: Callable[P, R | None] | None,
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn, self.name, self.libraries, self.cached, self.current = fn, name, libraries, cached, current
+
+    def named(self, name: str) -> Task[P, R]:
+        """The same task under another name, where one flow calls it twice. The key does not change."""
+        return Task(self.fn, name=name, libraries=self.libraries, cached=self.cached, current=self.current)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        bound = inspect.signature(self.fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        plan = _plan.get()
+        if plan is not None:
+            return self._planned(plan, bound)  # type: ignore[return-value]
+        if not _in_flow_run():
+            return self.fn(*args, **kwargs)
+        return self._observed(bound, lambda: self._prefect_task(*args, **kwargs, return_state=True))
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
+        """Start the task beside what follows; call what is returned to wait for the result."""
+        if _plan.get() is not None or not _in_flow_run():
+            result = self(*args, **kwargs)
+            return lambda: result
+        bound = inspect.signature(self.fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        future = self._prefect_task.submit(*args, **kwargs)
+
+        def wait() -> Any:
+            future.wait()
+            return future.state
+
+        return lambda: self._observed(bound, wait)
+
+    def key(self, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The cache key of a call with these arguments, and the document it is the hash of."""
+        document = {
+            "task": self.fn.__name__,
+            "inputs": {name: _token(value) for name, value in inputs.items()},
+            "code": closure(self.fn.__module__),
+            "libraries": {name: version(name) for name in sorted(self.libraries)},
+            "python": ".".join(map(str, sys.version_info[:2])),
+        }
+        text = json.dumps(document, sort_keys=True)
+        return f"{self.fn.__name__}-{hashlib.sha256(text.encode()).hexdigest()[:40]}", document
+
+    @functools.cached_property
+    def _prefect_task(self) -> Any:
+        from tasks.prefect_cache import prefect_task
+
+        return prefect_task(self)
+
+    def _observed(self, bound: inspect.BoundArguments, run: Callable[[], Any]) -> R:
+        began = time.monotonic()
+        emit(StepEvent(name=self.name, state="started"))
+        state = run()
+        seconds = time.monotonic() - began
+        if not state.is_completed():
+            emit(StepEvent(name=self.name, state="failed", seconds=seconds))
+            return state.result()  # type: ignore[no-any-return]  # raises what the task raised
+        result = state.result()
+        cached = state.name == "Cached"
+        emit(StepEvent(name=self.name, state="cached" if cached else "done", seconds=seconds, summary=_summary(result)))
+        if self.cached:
+            key, document = self.key(dict(bound.arguments))
+            _remember_last(self.name, key, document)
+        return result  # type: ignore[no-any-return]
+
+    def _planned(self, plan: list[PlannedStep], bound: inspect.BoundArguments) -> R | Pending:
+        waits = sorted({value.step for value in bound.arguments.values() if isinstance(value, Pending)})
+        if waits:
+            plan.append(PlannedStep(name=self.name, runs=True, reasons=tuple(f"needs what `{step}` makes" for step in waits)))
+            return Pending(self.name)
+        if not self.cached:
+            known = self.current(*bound.args, **bound.kwargs) if self.current else None
+            plan.append(PlannedStep(name=self.name, runs=known is None, reasons=() if known is not None else ("always runs",)))
+            return known if known is not None else Pending(self.name)
+        key, document = self.key(dict(bound.arguments))
+        result = recall(key)
+        if result is not None:
+            plan.append(PlannedStep(name=self.name, runs=False, reasons=()))
+            return result  # type: ignore[no-any-return]
+        last = _last(self.name)
+        reasons = tuple(_differences(last, document)) if last else ("no earlier run",)
+        plan.append(PlannedStep(name=self.name, runs=True, reasons=reasons or ("its result is gone or damaged",)))
+        return Pending(self.name)
+
+
+@overload
+def task(fn: Callable[P, R]) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str = ...,
+    libraries: tuple[str, ...] = ...,
+    cached: bool = ...,
+    current: Callable[..., Any] | None = ...,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def task(
+    fn: Callable[P, R] | None = None,
+    *,
+    name: str = "",
+    libraries: tuple[str, ...] = (),
+    cached: bool = True,
+    current: Callable[..., Any] | None = None,
+) -> Any:
+    """Make a function a task.
+
+    ``libraries``: distributions whose version can change the result. ``cached=False`` for what must happen every
+    time; ``current`` then tells, while planning, the result that a call would not change (or None).
+    """
+
+    def wrap(function: Callable[P, R]) -> Task[P, R]:
+        title = name or function.__name__.replace("_", " ")
+        return Task(function, name=title, libraries=libraries, cached=cached, current=current)
+
+    return wrap(fn) if fn else wrap
+
+
+@contextlib.contextmanager
+def planning() -> Iterator[list[PlannedStep]]:
+    """Inside this block tasks say what they would do, and do nothing."""
+    steps: list[PlannedStep] = []
+    token = _plan.set(steps)
+    try:
+        yield steps
+    finally:
+        _plan.reset(token)
+
+
+def is_planning() -> bool:
+    return _plan.get() is not None
+
+
+def emit(event: StepEvent) -> None:
+    for listener in listeners:
+        listener(event)
+
+
+def recall(key: str) -> Any:
+    """The remembered result of ``key`` if it can be read and all its files are intact, else None."""
+    try:
+        record = json.loads((settings().cache / key).read_bytes())
+        result = _decoded(json.loads(record["result"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
+        return None
+    return result if all(store.intact(ref) for ref in file_refs(result)) else None
+
+
+def file_refs(value: Any) -> Iterator[FileRef]:
+    """Every file that a result names."""
+    if isinstance(value, FileRef):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from file_refs(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from file_refs(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from file_refs(item)
+
+
+def _decoded(value: Any) -> Any:
+    """What Prefect's JSON serializer wrote, as the object it was: `{"__class__": ..., "data": ...}`."""
+    if isinstance(value, dict) and "__class__" in value:
+        module, _, name = value["__class__"].rpartition(".")
+        if module.partition(".")[0] not in {"penstock", "tasks"}:
+            raise ValueError(f"not a result of ours: {value['__class__']}")
+        kind = getattr(importlib.import_module(module), name)
+        return kind.model_validate(value["data"])
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def _token(value: Any) -> Any:
+    if hasattr(value, "cache_token"):
+        return {"#": value.cache_token()}
+    if isinstance(value, BaseModel):
+        return {name: _token(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {str(name): _token(item) for name, item in sorted(value.items(), key=lambda pair: str(pair[0]))}
+    if isinstance(value, list | tuple):
+        return [_token(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise StorageError(
+        f"A {type(value).__name__} cannot be a task's argument: pass a ref or a plain value.", found=repr(value)[:80]
+    )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Why two key documents differ, in words: what changed, by name."""
+    for name in sorted(set(old) | set(new)):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        here = f"{path}.{name}" if path else name
+        if isinstance(before, dict) and isinstance(after, dict) and "#" not in after:
+            yield from _differences(before, after, here)
+        else:
+            yield _in_words(here, before, after)
+
+
+def _in_words(path: str, before: Any, after: Any) -> str:
+    kind, _, rest = path.partition(".")
+    if kind == "code":
+        return f"code: {rest} {'is new' if before is None else 'is gone' if after is None else 'changed'}"
+    if kind == "libraries":
+        return f"library: {rest} {before} -> {after}"
+    if kind == "python":
+        return f"Python {before} -> {after}"
+    if kind == "inputs" and not isinstance(after, dict) and not isinstance(before, dict):
+        return f"config: {rest} changed ({_short(before)} -> {_short(after)})"
+    return f"input: {rest} changed"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _remember_last(name: str, key: str, document: dict[str, Any]) -> None:
+    if scope.get():
+        with contextlib.suppress(OSError):
+            content = json.dumps({"key": key, "document": document}, indent=1).encode()
+            store.write_atomic(_last_path(name), content)
+
+
+def _last(name: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(_last_path(name).read_bytes())["document"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _last_path(name: str) -> Path:
+    return settings().cache / "last" / scope.get() / (name.replace(" ", "-") + ".json")
+
+
+def _summary(result: Any) -> str:
+    return str(result) if isinstance(result, Value | Section) and type(result).__str__ is not BaseModel.__str__ else ""
+
+
+def _in_flow_run() -> bool:
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None

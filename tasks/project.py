@@ -1,0 +1,69 @@
+"""Reads a project's files: its YAML and the schema beside it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from penstock.config import Project, parse
+from penstock.errors import ConfigError
+from tasks.settings import settings
+
+
+def load_project(config: str | Path) -> Project:
+    """The project of a YAML file's path or of a project's name.
+
+    Raises ConfigError if there is none, or if the file is wrong.
+    """
+    path = config_path(config)
+    project = parse(path.read_text(encoding="utf-8"), _shown(path))
+    if project.name != path.stem:
+        raise ConfigError(
+            "The project's name is not its file's name.",
+            where=_shown(path),
+            found=f"name: {project.name}",
+            allowed=f"name: {path.stem}",
+            next_step="rename the file or the project",
+        )
+    schema_path(project)
+    return project
+
+
+def config_path(config: str | Path) -> Path:
+    root = settings().root
+    text = str(config)
+    named = "/" not in text and not text.endswith((".yaml", ".yml"))
+    path = root / "configs" / f"{text}.yaml" if named else root / text
+    if path.is_file():
+        return path
+    names = sorted(found.stem for found in (root / "configs").glob("*.yaml"))
+    near = difflib.get_close_matches(path.stem, names, n=1)
+    raise ConfigError(
+        f"There is no project `{path.stem}`.",
+        where=_shown(path),
+        allowed=", ".join(names) or "no project yet",
+        next_step=f"did you mean `{near[0]}`?" if near else "write the file, or name one of the projects above",
+    )
+
+
+def schema_path(project: Project) -> Path:
+    """The schema file of ``project``. Raises ConfigError if it is not there."""
+    path = settings().root / "configs" / project.schema_file
+    if not path.is_file():
+        raise ConfigError(
+            "The project's schema file is not there.",
+            where=f"configs/{project.name}.yaml, key schema",
+            found=project.schema_file,
+            allowed="a YAML file below configs/",
+            next_step="write it, or correct the key",
+        )
+    return path
+
+
+def schema_text(project: Project) -> str:
+    return schema_path(project).read_text(encoding="utf-8")
+
+
+def _shown(path: Path) -> str:
+    root = settings().root
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

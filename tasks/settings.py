@@ -1,0 +1,93 @@
+"""Machine facts: where things are. Read from the environment (`PENSTOCK_*`), never from a project's YAML.
+
+`settings()` also fixes what every process of Penstock needs in its environment before the libraries load.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.errors import ConfigError
+
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "BENTOML_DO_NOT_TRACK": "true",  # BentoML honours the word only, not "1"
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "WHYLOGS_NO_ANALYTICS": "True",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # libgomp spins while it waits: on a busy machine training costs up to ten times the CPU. Read when it loads.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # pandera checks only the schema, not the values, of a LazyFrame unless told to.
+    "PANDERA_VALIDATION_DEPTH": "SCHEMA_AND_DATA",
+}
+
+
+class Settings(BaseSettings):
+    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
+
+    root: Path = Field(default=Path(), description="The checkout: the folder that holds `configs/` and `prefect.yaml`.")
+    home: Path = Field(default=Path(), description="State of this machine; `.penstock/` in the checkout if not set.")
+    remote: str = Field(default="", description="A DVC remote's URL, in place of the one in `.dvc/config`.")
+    mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
+    threads: int = Field(default=0, ge=0, description="Threads that training may use; 0: all this process may run on.")
+
+    @property
+    def store(self) -> Path:
+        return self.home / "store"
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def locks(self) -> Path:
+        return self.home / "locks"
+
+    @property
+    def ledger(self) -> Path:
+        return self.home / "ledger"
+
+    @property
+    def prefect_home(self) -> Path:
+        return self.home / "prefect"
+
+    @property
+    def cpus(self) -> int:
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+@lru_cache
+def settings() -> Settings:
+    """This process's settings, with `root` and `home` made absolute. Raises ConfigError outside a checkout."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        given = Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "PENSTOCK_" + str(first["loc"][0]).upper()
+        raise ConfigError(f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])) from None
+    root = given.root.resolve() if given.root != Path() else _checkout(Path.cwd())
+    home = given.home.resolve() if given.home != Path() else root / ".penstock"
+    return given.model_copy(update={"root": root, "home": home})
+
+
+def _checkout(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if (folder / "prefect.yaml").is_file() and (folder / "configs").is_dir():
+            return folder
+    raise ConfigError(
+        "This is not a Penstock checkout.",
+        where=str(start),
+        allowed="a folder that holds `configs/` and `prefect.yaml`, or one below it",
+        next_step="cd to the checkout, or set PENSTOCK_ROOT",
+    )

@@ -1,0 +1,203 @@
+"""Files under their content hash, written once, whole or not at all.
+
+Reads and writes `<home>/store`. An object is `ab/<sha256><suffix>`, mode 0444. What was hashed once is hashed
+again only when its size, mtime or inode has changed; that memory is `state.db` beside the objects, and losing it
+costs time, never correctness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import PenstockError, StorageError
+from penstock.refs import FileRef
+from tasks.settings import settings
+
+
+class Draft:
+    """A file being written. Its ref is known once the `new_file` block has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ref: FileRef
+
+
+@contextlib.contextmanager
+def new_file(name: str) -> Iterator[Draft]:
+    """A path to write to; when the block ends well, the file is in the store under its hash.
+
+    Raises StorageError when the disk is full or not writable; nothing half-written is left behind.
+    """
+    with readable_errors(settings().store):
+        folder = settings().store / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(dir=folder, suffix=Path(name).suffix)
+        os.close(handle)
+        draft = Draft(Path(path))
+        try:
+            yield draft
+            draft.ref = _adopt(draft.path, name)
+        finally:
+            draft.path.unlink(missing_ok=True)
+
+
+def put_bytes(content: bytes, name: str) -> FileRef:
+    with new_file(name) as draft:
+        draft.path.write_bytes(content)
+    return draft.ref
+
+
+def put_json(value: Any, name: str) -> FileRef:
+    """``value`` as JSON with sorted keys, so that equal values are one object. NaN is not JSON: it raises."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return put_bytes(text.encode(), name)
+
+
+def locate(ref: FileRef) -> Path:
+    return settings().store / ref.sha256[:2] / (ref.sha256 + Path(ref.name).suffix)
+
+
+def read_bytes(ref: FileRef) -> bytes:
+    """The bytes of ``ref``. Raises StorageError if they are gone or are not what they were."""
+    if not intact(ref):
+        raise StorageError(
+            "A stored file is missing or damaged.",
+            where=str(locate(ref)),
+            found=str(ref),
+            next_step="run the command again: the step that made it will run afresh",
+        )
+    return locate(ref).read_bytes()
+
+
+def read_json(ref: FileRef) -> Any:
+    return json.loads(read_bytes(ref))
+
+
+def intact(ref: FileRef) -> bool:
+    """Whether the object is there, byte for byte."""
+    path = locate(ref)
+    try:
+        return path.stat().st_size == ref.size and digest(path) == ref.sha256
+    except OSError:
+        return False
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The file's hash, from memory if its size, mtime and inode are those of the last time."""
+
+    def compute() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+
+    return str(remembered(algorithm, path, compute))
+
+
+def remembered(kind: str, path: Path, compute: Callable[[], Any]) -> Any:
+    """``compute()``'s JSON value for a file, kept until the file changes."""
+    status = path.stat()
+    stamp = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+    with _memory() as memory:
+        row = memory and memory.execute(
+            "SELECT value FROM memory WHERE kind = ? AND path = ? AND stamp = ?", (kind, str(path), stamp)
+        ).fetchone()
+        if row:
+            return json.loads(row[0])
+    value = compute()
+    with _memory() as memory, contextlib.suppress(sqlite3.Error):
+        if memory:
+            memory.execute(
+                "INSERT OR REPLACE INTO memory (kind, path, stamp, value) VALUES (?, ?, ?, ?)",
+                (kind, str(path), stamp, json.dumps(value)),
+            )
+            memory.commit()
+    return value
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[sqlite3.Connection | None]:
+    """The memory's connection, or None where it cannot be used (a read-only home)."""
+    connection = None
+    with contextlib.suppress(sqlite3.Error, OSError):
+        settings().store.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(settings().store / "state.db", timeout=5)
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS memory (kind TEXT, path TEXT, stamp TEXT, value TEXT, PRIMARY KEY (kind, path))"
+        )
+    try:
+        yield connection
+    finally:
+        if connection:
+            connection.close()
+
+
+def _adopt(path: Path, name: str) -> FileRef:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    ref = FileRef(name=name, sha256=sha256, size=path.stat().st_size)
+    target = locate(ref)
+    if intact(ref):
+        return ref
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o444)
+    path.rename(target)
+    sync_folder(target.parent)
+    return ref
+
+
+def write_atomic(path: Path, content: bytes, *, exclusive: bool = False) -> None:
+    """Write ``path`` whole or not at all. ``exclusive``: raise FileExistsError if it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o644)
+        if exclusive:
+            os.link(draft, path)  # fails if the name is taken, and the content is complete when the name appears
+        else:
+            draft.rename(path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def readable_errors(where: Path) -> Iterator[None]:
+    """Turns the operating system's errors about a place into StorageError."""
+    try:
+        yield
+    except PenstockError:
+        raise
+    except OSError as error:
+        steps = {
+            errno.ENOSPC: "free some space and run the command again; what was finished is kept",
+            errno.EDQUOT: "free some of the quota and run the command again; what was finished is kept",
+            errno.EROFS: "set PENSTOCK_HOME to a folder that can be written",
+            errno.EACCES: "set PENSTOCK_HOME to a folder that can be written",
+        }
+        raise StorageError(
+            f"A file could not be written: {os.strerror(error.errno) if error.errno else error}.",
+            where=str(error.filename or where),
+            next_step=steps.get(error.errno or 0, "see the message, then run the command again"),
+        ) from error
