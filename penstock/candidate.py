@@ -1,0 +1,74 @@
+"""A candidate and all that is known of it: what the gates judged, what is registered, what the report shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from penstock.gate import Decision
+from penstock.refs import Checked, Dataset, Evaluation, FileRef, InfraCheck, Model, Package, Profiles, Splits, Value
+
+
+class Lineage(Value):
+    """From what a model was made. `identity` is equal exactly when data, config, code and environment are."""
+
+    project: str
+    config: FileRef  # the whole project as canonical JSON
+    schema_text: FileRef
+    dataset: str
+    remote: str
+    git_commit: str  # empty without git
+    git_dirty: bool  # changes beside Penstock's own .dvc files
+    code: dict[str, str]
+    environment: str  # hash of the versions of everything installed
+    libraries: dict[str, str]
+    python: str
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over what determines the model. The git commit is not part of it: the code's own hashes are."""
+        parts = [self.project, self.config.sha256, self.schema_text.sha256, self.dataset, self.code, self.environment]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class Champion(Value):
+    """The model a candidate is compared with, and why that one."""
+
+    version: str
+    model: Model
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.why})"
+
+
+class Candidate(Value):
+    """One training run's whole result. `package` and `check` are None when a gate closed before them."""
+
+    lineage: Lineage
+    dataset: Dataset
+    checked: Checked
+    splits: Splits
+    profiles: Profiles
+    model: Model
+    evaluation: Evaluation
+    champion: Champion | None
+    baseline: Evaluation | None
+    decision: Decision
+    package: Package | None
+    check: InfraCheck | None
+
+
+class Release(Value):
+    """What the ledger made of a candidate: a version if it was blessed, none if it was rejected."""
+
+    project: str
+    version: str  # "flights-v3", or "" when rejected
+    verdict: str  # blessed | rejected
+    identity: str
+    record: FileRef  # the candidate as JSON
+    sequence: int
+    new: bool  # False when the ledger had it already
+
+    def __str__(self) -> str:
+        return self.version or self.verdict
