@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from penstock.errors import ConfigError
 
 METRICS = ("auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error")
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 MetricName = Literal[
     "auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error"
 ]
@@ -113,12 +112,12 @@ class TrainConfig(Section):
     seed: int = 7
     params: dict[str, float | int | str | bool] = Field(default_factory=dict)
     memory_budget_mb: int = Field(
-        default=4096,
-        ge=256,
-        description="Training data larger than this, binned, is kept in a file (external memory). The model is the same.",
+        default=1024,
+        ge=512,
+        description="Where training would need more, its data stay in a file (external memory). The model is the same.",
     )
-    fail_on_limit: bool = Field(
-        default=False, description="Refuse a model whose best iteration is the last allowed one; otherwise only warn."
+    on_no_convergence: Literal["warn", "fail"] = Field(
+        default="warn", description="The best iteration is the first, or the last that `rounds` allows."
     )
 
     @field_validator("params")
@@ -176,6 +175,9 @@ class GateConfig(Section):
     max_latency_ms: float = Field(default=50, gt=0, description="Median time of one row through the booster.")
     first_model: Literal["value_only", "require_approval", "fail"] = Field(
         default="value_only", description="With no champion to compare to: judge the bounds alone, or do not pass."
+    )
+    incomparable: Literal["fail", "value_only"] = Field(
+        default="fail", description="When the champion cannot be scored on these rows, such as after a feature has gone."
     )
     ties: Literal["keep_current", "accept"] = Field(
         default="keep_current", description="When no gated metric differs from the champion's."
