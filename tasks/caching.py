@@ -43,9 +43,10 @@ class StepEvent(Value):
     """A task began or ended: what a terminal shows."""
 
     name: str
-    state: str  # started | done | cached | failed
+    state: str  # started | progress | done | cached | failed
     seconds: float = 0.0
     summary: str = ""
+    share: float = 0.0  # of the work, while in progress
 
 
 class PlannedStep(Value):

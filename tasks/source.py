@@ -17,7 +17,7 @@ CODE = Path(__file__).resolve().parents[1]
 PACKAGES = frozenset({"penstock", "tasks", "flows", "bentos", "examples"})
 PLUMBING = frozenset({
     "penstock/__init__.py", "penstock/config.py", "penstock/errors.py", "penstock/refs.py", "penstock/ledger.py",
-    "tasks/__init__.py", "tasks/caching.py", "tasks/locks.py", "tasks/project.py", "tasks/settings.py",
+    "tasks/__init__.py", "tasks/artifacts.py", "tasks/caching.py", "tasks/locks.py", "tasks/project.py", "tasks/settings.py",
     "tasks/source.py", "tasks/store.py",
 })  # fmt: skip
 

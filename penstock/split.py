@@ -1,0 +1,92 @@
+"""Which split each row belongs to. Pure: arrays in, arrays out; equal inputs give equal splits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.config import SplitConfig
+from penstock.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TRAIN, VALIDATION, TEST, LEFT_OUT = 0, 1, 2, 3
+
+
+def by_time(time: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """The last rows judge, those before them choose. ``time``: integer microseconds, shape (n,).
+
+    Rows of one moment stay together. Rows closer than ``gap_hours`` before a boundary are left out, so that what is
+    known late (a label, an aggregate) cannot leak over it.
+    """
+    import numpy as np
+
+    ordered = np.sort(time)
+    n = len(ordered)
+    starts = [ordered[min(n - 1, round(n * (1 - share)))] for share in (split.validation + split.test, split.test)]
+    part = np.searchsorted(np.array(starts), time, side="right").astype(np.int8)
+    gap = round(split.gap_hours * 3600e6)
+    if gap:
+        for number, start in enumerate(starts):
+            part[(part == number) & (time >= start - gap)] = LEFT_OUT
+    return part
+
+
+def at_random(n: int, split: SplitConfig) -> np.ndarray:
+    """Exact shares of ``n`` shuffled rows."""
+    import numpy as np
+
+    return _dealt(np.random.default_rng(split.seed).permutation(n), split)
+
+
+def stratified(label: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """Exact shares of the rows of each class, so that every split has the same share of positives."""
+    import numpy as np
+
+    generator = np.random.default_rng(split.seed)
+    part = np.empty(len(label), np.int8)
+    for value in (False, True):
+        rows = np.flatnonzero(label == value)
+        part[rows] = _dealt(generator.permutation(len(rows)), split)
+    return part
+
+
+def by_group(group: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """Whole groups, shuffled, until each share of the *rows* is reached. ``group``: any comparable values, shape (n,)."""
+    import numpy as np
+
+    _, member, size = np.unique(group, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(split.seed).permutation(len(size))
+    before = np.concatenate([[0], np.cumsum(size[order])[:-1]]) / len(group)
+    of_group = np.empty(len(size), np.int8)
+    of_group[order] = np.where(before < split.test, TEST, np.where(before < split.test + split.validation, VALIDATION, TRAIN))
+    return np.asarray(of_group[member], np.int8)
+
+
+def require_both_classes(positives: dict[str, int], rows: dict[str, int], label: str) -> None:
+    """Raise DataError if the label does not vary, or a split has rows of one class only."""
+    total, all_positives = sum(rows.values()), sum(positives.values())
+    if total and all_positives in (0, total):
+        raise DataError(
+            f"The label `{label}` is the same in all {total:,} rows: there is nothing to learn.",
+            found=f"{'True' if all_positives else 'False'} only",
+            allowed="both classes",
+            next_step="check the label's column and the data source",
+        )
+    for name in rows:
+        if not rows[name] or positives[name] in (0, rows[name]):
+            raise DataError(
+                f"The {name} split has rows of one class only, or none.",
+                found=f"{positives[name]:,} positives in {rows[name]:,} rows",
+                allowed="both classes in every split",
+                next_step="take more data, larger shares under `split:`, or `split.by: stratified`",
+            )
+
+
+def _dealt(rank: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """Ranks 0..n-1 cut at the shares of test and validation."""
+    import numpy as np
+
+    n = len(rank)
+    test, validation = round(n * split.test), round(n * split.validation)
+    return np.where(rank < test, TEST, np.where(rank < test + validation, VALIDATION, TRAIN)).astype(np.int8)

@@ -1,0 +1,34 @@
+"""Reads a split's Parquet file batch by batch, encoded for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.config import FeaturesConfig
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS = 131_072  # a row group of a split file
+
+
+def raw_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pl.DataFrame]:
+    """The file's rows in order, at most ``rows`` at a time."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(rows, columns=columns):
+            yield pl.DataFrame(pl.from_arrow(batch))
+
+
+def encoded_batches(
+    path: Path, features: FeaturesConfig, categories: dict[str, list[str]], rows: int = ROWS
+) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """(features in the model's order, label as bool) of each batch."""
+    from penstock.features import encode_frame
+
+    for frame in raw_batches(path, [*features.names, features.label], rows):
+        yield encode_frame(frame, features, categories), frame[features.label]

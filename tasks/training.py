@@ -1,0 +1,75 @@
+"""Trains the booster from the split files, streaming; keeps the model as UBJ and its learning curve as JSON."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+
+from penstock.config import FeaturesConfig, TrainConfig
+from penstock.model import fit, needs_external_memory
+from penstock.refs import Model, Splits
+from tasks import store
+from tasks.batches import encoded_batches
+from tasks.caching import StepEvent, emit, task
+from tasks.settings import settings
+
+
+@task(libraries=("xgboost", "numpy"))
+def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) -> Model:
+    """The booster at its best iteration. Equal splits, config and environment give equal bytes, whatever the threads.
+
+    Raises TrainingError when training cannot give a usable model.
+    """
+    categories = store.read_json(splits.categories)
+    external = needs_external_memory(splits.rows[0], len(features.names), train)
+    folder = _scratch() if external else None
+    try:
+        fitted = fit(
+            lambda: encoded_batches(store.locate(splits.train), features, categories),
+            lambda: encoded_batches(store.locate(splits.validation), features, categories),
+            train,
+            threads=settings().cpus,
+            cache_prefix=f"{folder}/matrix" if folder else None,
+            progress=_progress(train.rounds),
+        )
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    history = {
+        "metric": "logloss",
+        "train": fitted.train_loss,
+        "validation": fitted.validation_loss,
+        "best_iteration": fitted.best_iteration,
+        "warnings": fitted.warnings,
+    }
+    return Model(
+        booster=store.put_bytes(fitted.booster, "model.ubj"),
+        history=store.put_json(history, "history.json"),
+        best_iteration=fitted.best_iteration,
+        rounds=fitted.rounds,
+    )
+
+
+def _scratch() -> str:
+    folder = settings().store / "tmp"
+    with store.readable_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkdtemp(dir=folder)
+
+
+def _progress(rounds: int) -> Callable[[int, float], None]:
+    """Tells the terminal of every round, and Prefect's progress artifact about once a second."""
+    from tasks.artifacts import Progress
+
+    artifact = Progress("training")
+    began = time.monotonic()
+
+    def tell(iteration: int, loss: float) -> None:
+        share = (iteration + 1) / rounds
+        text = f"round {iteration + 1} of at most {rounds}, validation log loss {loss:.5f}"
+        emit(StepEvent(name="train model", state="progress", seconds=time.monotonic() - began, summary=text, share=share))
+        artifact.update(100 * share)
+
+    return tell
