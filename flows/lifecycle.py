@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from penstock.errors import Rejected
 from tasks.settings import settings
 
 
@@ -59,3 +60,13 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)
+
+
+def rejected_state(error: Rejected) -> Any:
+    """The state a flow returns for a candidate that its gates refused: FAILED by type, Rejected by name.
+
+    Prefect does not retry it, `prefect deployment run --watch` ends non-zero, and a caller from Python gets ``error``.
+    """
+    from prefect.states import Failed
+
+    return Failed(name="Rejected", message=error.text(), data=error)

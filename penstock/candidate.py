@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from penstock.errors import Rejected
 from penstock.gate import Decision
 from penstock.refs import Checked, Dataset, Evaluation, FileRef, InfraCheck, Model, Package, Profiles, Splits, Value
 
@@ -72,3 +73,23 @@ class Release(Value):
 
     def __str__(self) -> str:
         return self.version or self.verdict
+
+
+class Outcome(Value):
+    """What a training run ends with: the ledger's word, the candidate itself, and the report (HTML)."""
+
+    release: Release
+    candidate: Candidate
+    report: FileRef
+
+    def rejection(self) -> Rejected:
+        """The error that a rejected candidate's run ends with."""
+        reasons = self.candidate.decision.reasons
+        return Rejected(
+            f"The candidate of `{self.release.project}` was rejected by its gates.",
+            found="; ".join(reasons),
+            next_step=f"penstock report {self.release.project}; then better data or features, or another threshold in `gate:`",
+        )
+
+    def __str__(self) -> str:
+        return str(self.release)

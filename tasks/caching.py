@@ -58,7 +58,7 @@ class PlannedStep(Value):
 
 
 class Pending:
-    """Stands, while planning, for a result that is not known yet: any attribute of it is unknown too, and it is falsy."""
+    """Stands, while planning, for a result that is not known yet; any attribute of it is unknown too."""
 
     def __init__(self, step: str) -> None:
         self.step = step
@@ -67,9 +67,6 @@ class Pending:
         if name.startswith("__"):
             raise AttributeError(name)
         return self
-
-    def __bool__(self) -> bool:
-        return False
 
 
 class Task(Generic[P, R]):
@@ -82,14 +79,14 @@ class Task(Generic[P, R]):
         name: str,
         libraries: tuple[str, ...],
         cached: bool,
-        current: Callable[P, R | None] | None,
+        reads: bool,
     ) -> None:
         functools.update_wrapper(self, fn)
-        self.fn, self.name, self.libraries, self.cached, self.current = fn, name, libraries, cached, current
+        self.fn, self.name, self.libraries, self.cached, self.reads = fn, name, libraries, cached, reads
 
     def named(self, name: str) -> Task[P, R]:
         """The same task under another name, where one flow calls it twice. The key does not change."""
-        return Task(self.fn, name=name, libraries=self.libraries, cached=self.cached, current=self.current)
+        return Task(self.fn, name=name, libraries=self.libraries, cached=self.cached, reads=self.reads)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = inspect.signature(self.fn).bind(*args, **kwargs)
@@ -155,10 +152,11 @@ class Task(Generic[P, R]):
         if waits:
             plan.append(PlannedStep(name=self.name, runs=True, reasons=tuple(f"needs what `{step}` makes" for step in waits)))
             return Pending(self.name)
+        if self.reads:
+            return self.fn(*bound.args, **bound.kwargs)
         if not self.cached:
-            known = self.current(*bound.args, **bound.kwargs) if self.current else None
-            plan.append(PlannedStep(name=self.name, runs=known is None, reasons=() if known is not None else ("always runs",)))
-            return known if known is not None else Pending(self.name)
+            plan.append(PlannedStep(name=self.name, runs=True, reasons=("runs every time",)))
+            return Pending(self.name)
         key, document = self.key(dict(bound.arguments))
         result = recall(key)
         if result is not None:
@@ -178,7 +176,7 @@ def task(
     name: str = ...,
     libraries: tuple[str, ...] = ...,
     cached: bool = ...,
-    current: Callable[..., Any] | None = ...,
+    reads: bool = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -188,19 +186,25 @@ def task(
     name: str = "",
     libraries: tuple[str, ...] = (),
     cached: bool = True,
-    current: Callable[..., Any] | None = None,
+    reads: bool = False,
 ) -> Any:
     """Make a function a task.
 
     ``libraries``: distributions whose version can change the result. ``cached=False`` for what must happen every
-    time; ``current`` then tells, while planning, the result that a call would not change (or None).
+    time. ``reads=True`` for what only looks something up, at once and afresh: it also runs while planning.
     """
 
     def wrap(function: Callable[P, R]) -> Task[P, R]:
         title = name or function.__name__.replace("_", " ")
-        return Task(function, name=title, libraries=libraries, cached=cached, current=current)
+        return Task(function, name=title, libraries=libraries, cached=cached and not reads, reads=reads)
 
     return wrap(fn) if fn else wrap
+
+
+def gathered(kind: type[R], **fields: Any) -> R:
+    """``kind(**fields)``; while planning, a Pending if any field is one."""
+    waits = next((value for value in fields.values() if isinstance(value, Pending)), None)
+    return waits if waits is not None else kind(**fields)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
@@ -212,10 +216,6 @@ def planning() -> Iterator[list[PlannedStep]]:
         yield steps
     finally:
         _plan.reset(token)
-
-
-def is_planning() -> bool:
-    return _plan.get() is not None
 
 
 def emit(event: StepEvent) -> None:

@@ -1,0 +1,91 @@
+"""train: a dataset version becomes a gated, packaged, registered release, or a rejected candidate with its reasons.
+
+Reads the project's YAML and the dataset that DVC tracks; writes the store, the ledger, MLflow and the report.
+Nothing is retried: what fails here would fail the same way again, and a rerun goes on from what is cached.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.lifecycle import flow, rejected_state
+from penstock.candidate import Candidate, Outcome
+from tasks.caching import gathered, scope
+from tasks.data import resolve_dataset
+from tasks.evaluation import evaluate_model
+from tasks.gating import gate_candidate
+from tasks.infra import check_package
+from tasks.lineage import describe_lineage
+from tasks.mlflow_mirror import mirror_to_mlflow
+from tasks.packaging import package_model
+from tasks.profiling import profile_splits
+from tasks.project import load_project, schema_text
+from tasks.registry import find_champion, find_existing, recorded, register
+from tasks.reporting import write_report
+from tasks.serving_env import prepare_serving
+from tasks.splitting import split_dataset
+from tasks.training import train_model
+from tasks.validation import validate_dataset
+
+if TYPE_CHECKING:
+    from prefect import State
+
+
+@flow
+def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
+    """Train, gate, package and register a project's model.
+
+    ``config``: a project's name or its YAML's path. ``revision``: a git revision or a dataset version to train on
+    instead of the one in the working tree. A candidate that its gates refuse ends the flow in a state of type FAILED
+    named Rejected; a call from Python raises `penstock.errors.Rejected`.
+    """
+    project = load_project(config)
+    scope.set(project.name)
+    schema = schema_text(project)
+    dataset = resolve_dataset(project.data, revision)
+    lineage = describe_lineage(project, schema, dataset)
+    champion = find_champion(project.name)
+    existing = find_existing(lineage, champion)
+    if existing:
+        return _ended(recorded(existing))
+
+    checked = validate_dataset(dataset, schema, project.data, project.features)
+    splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
+    profiling = profile_splits.submit(splits, project.features)
+    serving = prepare_serving.submit()
+    model = train_model(splits, project.features, project.train)
+    evaluation = evaluate_model(splits, model, project.features, project.evaluate)
+    baseline = None
+    if champion:
+        score_champion = evaluate_model.named("evaluate champion")
+        baseline = score_champion(splits, champion.model, project.features, project.evaluate)
+    decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
+    package = check = None
+    if decision.passed:
+        package = package_model(model, splits, schema, project.features, project.package, project.name)
+        serving()
+        check = check_package(package, evaluation, splits, project.features, project.package)
+
+    candidate = gathered(
+        Candidate,
+        lineage=lineage,
+        dataset=dataset,
+        checked=checked,
+        splits=splits,
+        profiles=profiling(),
+        model=model,
+        evaluation=evaluation,
+        champion=champion,
+        baseline=baseline,
+        decision=decision,
+        package=package,
+        check=check,
+    )
+    release = register(candidate)
+    report = write_report(candidate, release, project)
+    mirror_to_mlflow(candidate, release, report, project)
+    return _ended(gathered(Outcome, release=release, candidate=candidate, report=report))
+
+
+def _ended(outcome: Outcome) -> Outcome | State[Outcome]:
+    return rejected_state(outcome.rejection()) if outcome.release.verdict == "rejected" else outcome
