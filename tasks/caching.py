@@ -218,6 +218,10 @@ def planning() -> Iterator[list[PlannedStep]]:
         _plan.reset(token)
 
 
+def is_planning() -> bool:
+    return _plan.get() is not None
+
+
 def emit(event: StepEvent) -> None:
     for listener in listeners:
         listener(event)

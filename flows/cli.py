@@ -1,0 +1,175 @@
+"""The `penstock` command. Thin: flows do the work, and each is as easily called from Python.
+
+Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
+5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from flows.terminal import readable_errors, watching
+from penstock import __version__
+
+PROJECT = click.argument("project")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+class Commands(click.Group):
+    """Commands in the order a newcomer meets them, and errors as text."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with readable_errors():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="penstock")
+def main() -> None:
+    """From one YAML file to a gated, packaged model, and the record of how it came to be.
+
+    PROJECT is the name of a file in configs/ (`flights` for configs/flights.yaml) or its path.
+
+    \b
+    penstock run flights      ingest what is new, train, gate, package; the whole job
+    penstock plan flights     what `run` would do now, and why; runs nothing
+    penstock status           what is released, what runs, and what happened last
+
+    Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
+    6 packaging, 7 server, 8 file or lock, 130 interrupted.
+    """
+
+
+@main.command()
+@PROJECT
+@AS_JSON
+def run(project: str, as_json: bool) -> None:
+    """Ingest what the project asks for, then train: the main job."""
+    from flows.plan import nothing_to_do
+
+    outcome = nothing_to_do(project)
+    if outcome is None:
+        from tasks import platform
+
+        platform.start_server_early()
+        from flows.run import run as run_flow
+
+        with watching():
+            outcome = run_flow(project)
+            platform.up()
+        changed = True
+    else:
+        changed = False
+    _finish(project, outcome, as_json, changed)
+
+
+@main.command()
+@PROJECT
+@AS_JSON
+def plan(project: str, as_json: bool) -> None:
+    """Say of each step whether it would run now, and why. Runs nothing."""
+    from flows.plan import plan_run
+
+    steps = plan_run(project)
+    if as_json:
+        click.echo(json.dumps([step.model_dump() for step in steps], indent=1))
+        return
+    if not any(step.runs for step in steps):
+        click.echo("Nothing would run: data, config, code and environment are those of the last run.")
+    for step in steps:
+        click.echo(f"  {'run ' if step.runs else 'keep'}  {step.name:<19} {'; '.join(step.reasons)}")
+
+
+@main.command()
+@PROJECT
+@click.option("--until", default="", metavar="BATCH", help="Ingest every batch up to this one; left out, the next one.")
+@click.option("--commit", is_flag=True, help="Commit the dataset's .dvc file to git, and nothing else.")
+@AS_JSON
+def ingest(project: str, until: str, commit: bool, as_json: bool) -> None:
+    """Fetch the next batch, validate it, set bad rows aside, version it with DVC."""
+    from flows.ingest import ingest as ingest_flow
+
+    with watching():
+        result = ingest_flow(project, until=until, commit=commit)
+    click.echo(result.model_dump_json(indent=1) if as_json else str(result))
+
+
+@main.command()
+@PROJECT
+@click.option("--revision", default="", metavar="REV", help="A git revision or dataset version to train on.")
+@AS_JSON
+def train(project: str, revision: str, as_json: bool) -> None:
+    """Train on the ingested data; gate, package and register the candidate."""
+    from flows.train import train as train_flow
+
+    with watching():
+        outcome = train_flow(project, revision=revision)
+    _finish(project, outcome, as_json, changed=True)
+
+
+@main.command()
+@click.argument("project", required=False)
+@AS_JSON
+def status(project: str | None, as_json: bool) -> None:
+    """What is released, which services run, and what happened last."""
+    from flows.status import status as read_status
+
+    found = read_status(project)
+    click.echo(found.model_dump_json(indent=1) if as_json else found.text())
+
+
+@main.command()
+@PROJECT
+@click.argument("version", required=False)
+@AS_JSON
+def report(project: str, version: str | None, as_json: bool) -> None:
+    """Where the report of the last training run is, or of VERSION (flights-v2)."""
+    from tasks.project import load_project
+    from tasks.reporting import report_path
+
+    path = report_path(load_project(project).name, version or "")
+    click.echo(json.dumps({"report": str(path)}) if as_json else path)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a project's YAML, for editors and scripts."""
+    from penstock.config import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+def up() -> None:
+    """Start this checkout's Prefect server and worker, and put its deployments in order."""
+    from tasks import platform
+
+    platform.up()
+    click.echo(platform.status())
+
+
+@main.command()
+def down() -> None:
+    """Stop this checkout's Prefect server and worker. What they recorded stays."""
+    from tasks import platform
+
+    platform.down()
+    click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
+
+
+def _finish(project: str, outcome: Any, as_json: bool, changed: bool) -> None:
+    from flows.summary import as_dict, as_text
+
+    click.echo(json.dumps(as_dict(outcome, changed), indent=1) if as_json else as_text(outcome, changed))
+    if outcome.release.verdict == "rejected":
+        raise outcome.rejection()
+
+
+if __name__ == "__main__":
+    main()

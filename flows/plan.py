@@ -1,0 +1,37 @@
+"""plan: what `penstock run` would do now, and why, without running anything and without importing Prefect."""
+
+from __future__ import annotations
+
+from penstock.candidate import Outcome
+from penstock.errors import DataError
+from tasks.caching import PlannedStep, planning
+from tasks.ingestion import pending_batches
+from tasks.project import load_project
+
+
+def plan_run(config: str) -> list[PlannedStep]:
+    """Every step of ingest and train: whether it would run, and why. The errors are those the run would end with."""
+    return _walk(config)[0]
+
+
+def nothing_to_do(config: str) -> Outcome | None:
+    """What the last run ended with, if running again would change nothing; else None."""
+    try:
+        steps, outcome = _walk(config)
+    except DataError:  # not ingested yet, or damaged: the run itself says it best
+        return None
+    return outcome if outcome is not None and not any(step.runs for step in steps) else None
+
+
+def _walk(config: str) -> tuple[list[PlannedStep], Outcome | None]:
+    from flows.train import train
+
+    project = load_project(config)
+    pending = pending_batches(project)
+    if pending:
+        what = pending[0] if len(pending) == 1 else f"{pending[0]} .. {pending[-1]}, {len(pending)} batches"
+        ingest = PlannedStep(name="ingest", runs=True, reasons=(f"not in the dataset yet: {what}",))
+        return [ingest, PlannedStep(name="train", runs=True, reasons=("needs what `ingest` makes",))], None
+    with planning() as steps:
+        outcome = train.fn(config)
+    return steps, outcome if isinstance(outcome, Outcome) else None

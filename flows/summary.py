@@ -1,0 +1,61 @@
+"""The short summary that `run` and `train` end with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.candidate import Outcome
+from tasks import platform
+from tasks.reporting import report_path
+from tasks.store import read_json
+
+SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")
+
+
+def as_dict(outcome: Outcome, changed: bool) -> dict[str, Any]:
+    """The summary for scripts."""
+    candidate, release = outcome.candidate, outcome.release
+    return {
+        "project": release.project,
+        "verdict": release.verdict,
+        "version": release.version,
+        "changed": changed,
+        "reasons": list(candidate.decision.reasons),
+        "metrics": read_json(candidate.evaluation.metrics).get("metrics", {}),
+        "champion": candidate.decision.champion,
+        "dataset": candidate.dataset.version,
+        "model": candidate.model.booster.sha256,
+        "bento": candidate.package.tag if candidate.package else "",
+        "report": str(report_path(release.project, release.version or f"rejected-{release.sequence}")),
+        "prefect": platform.address(),
+    }
+
+
+def as_text(outcome: Outcome, changed: bool) -> str:
+    """The summary for people: the verdict, the metrics, and what to do next."""
+    facts = as_dict(outcome, changed)
+    candidate = outcome.candidate
+    metrics = read_json(candidate.evaluation.metrics)
+    name = facts["version"] or facts["project"]
+    head = f"{name}: {facts['verdict'].upper()}"
+    if not changed:
+        head = f"Nothing has changed since {name} ({facts['verdict']}): data, config, code and environment are the same."
+    passed = len(candidate.decision.checks) - len(facts["reasons"])
+    lines = [
+        ("metrics", "  ".join(f"{key} {facts['metrics'][key]:.4f}" for key in SHOWN if facts["metrics"].get(key) is not None)),
+        ("test rows", f"{metrics['rows']:,}, {metrics['positives']:,} positive; threshold {metrics['threshold']:.3f}"),
+        ("gates", f"{passed} of {len(candidate.decision.checks)} checks passed" + _against(candidate.decision.champion)),
+    ]
+    if candidate.check:
+        lines.append(("server", str(candidate.check)))
+    lines.append(("report", facts["report"]))
+    if facts["prefect"]:
+        lines.append(("Prefect", facts["prefect"]))
+    if facts["version"]:
+        lines.append(("call it", f"penstock serve {facts['project']}   (it prints a curl command with a real row)"))
+        lines.append(("next", f"penstock status {facts['project']}; change configs/{facts['project']}.yaml, and `penstock plan` says what that costs"))
+    return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])
+
+
+def _against(champion: str) -> str:
+    return f", compared with {champion} on the same rows" if champion else ", no champion to compare with yet"
