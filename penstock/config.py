@@ -267,7 +267,8 @@ def parse(text: str, where: str) -> Project:
 
 
 def _explained(error: ValidationError, node: yaml.Node | None, where: str) -> ConfigError:
-    problems = error.errors(include_url=False)
+    # a misspelt key is both unknown and missing: the unknown one is what a person can see in the file
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     path = [part for part in first["loc"] if part != "[key]"]
     section = _section(path[:-1])

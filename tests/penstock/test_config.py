@@ -1,0 +1,109 @@
+"""A project's YAML: what is read, and what each mistake is told."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from penstock.config import json_schema, parse
+from penstock.errors import ConfigError, PenstockError
+
+GOOD = """\
+name: flights
+data:
+  source: examples.flights:source
+  path: data/flights
+  until: 2013-09
+schema: schemas/flights.yaml
+features:
+  label: late
+  time: scheduled
+  categorical: [origin]
+  numeric: [distance]
+train:
+  params: {max_depth: 8}
+gate:
+  metrics:
+    auc: {min: 0.6}
+package:
+  purpose: Say which flights will be late.
+"""
+
+
+def refused(text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "configs/flights.yaml")
+    return caught.value
+
+
+def test_a_good_file_is_read_with_safe_defaults() -> None:
+    project = parse(GOOD, "configs/flights.yaml")
+    assert project.data.until == "2013-09"
+    assert project.split_by == "time"
+    assert project.gate.ties == "keep_current" and project.gate.incomparable == "fail"
+    with pytest.raises(ValueError, match="frozen"):
+        project.train.rounds = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "said"),
+    [
+        ("max_depth: 8}", "max_depth: 8}\n  round: 5", ":14", "`train.round` is not a key"),
+        ("source: examples.flights:source", "sauce: x", ":3", "`data.sauce` is not a key"),
+        ("auc: {min: 0.6}", "auc: {mim: 0.6}", ":16", "`gate.metrics.auc.mim` is not a key"),
+        ("auc: {min: 0.6}", "acu: {min: 0.6}", ":16", "gate.metrics.acu"),
+        ("auc: {min: 0.6}", "auc: {}", ":16", "bounds nothing"),
+        ("auc: {min: 0.6}", "auc: {min: 0.6, max: 0.5}", ":16", "above"),
+        ("numeric: [distance]", "numeric: [late]", ":7", "cannot be features: late"),
+        ("numeric: [distance]", "numeric: [origin]", ":7", "more than once: origin"),
+        ("path: data/flights", "path: /etc/flights", ":4", "data.path"),
+        ("purpose: Say", "purpos: Say", ":18", "purpos"),
+        ("max_depth: 8", "nthread: 8", ":13", "set by Penstock"),
+        ("name: flights", "name: Flights!", ":1", "name"),
+        ("  time: scheduled\n", "split: {by: time}\n", ":", "split.by: time"),
+    ],
+)
+def test_a_mistake_names_file_line_and_key(old: str, new: str, where: str, said: str) -> None:
+    assert old in GOOD
+    text = GOOD.replace(old, new)
+    if said.startswith("split"):
+        text = GOOD.replace("  time: scheduled\n", "") + "split: {by: time}\n"
+    error = refused(text)
+    assert error.where.startswith("configs/flights.yaml") and where in error.where, error
+    assert any(part in error.text() for part in said.split("|")), error
+    assert error.next_step
+
+
+def test_a_near_miss_is_suggested() -> None:
+    assert "did you mean `rounds`" in refused(GOOD.replace("  params:", "  round: 9\n  params:")).next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a mapping"),
+        ("[1, 2]", "not a mapping"),
+        ("name: [", "cannot be read"),
+        (GOOD + "name: flights\n", "stands twice"),
+        (GOOD.replace("  label: late", "  label: late\n  label: on_time"), "stands twice"),
+        ("!!python/object:os.system {}", "cannot be read"),
+    ],
+)
+def test_what_is_not_a_project(text: str, said: str) -> None:
+    assert said in refused(text).what
+
+
+def test_the_published_schema_is_the_one_in_the_repository() -> None:
+    import json
+
+    path = Path(__file__).parents[2] / "configs" / "project.schema.json"
+    assert json.loads(path.read_text()) == json_schema(), "run: penstock schema > configs/project.schema.json"
+
+
+def test_an_error_survives_pickling_by_other_libraries() -> None:
+    error = ConfigError("what", where="here", found="this", allowed="that", next_step="do")
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy, PenstockError) and copy.text() == error.text()
+    assert copy.text().splitlines() == ["what", "  where:   here", "  found:   this", "  allowed: that", "  next:    do"]
