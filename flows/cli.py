@@ -66,7 +66,7 @@ def run(project: str, as_json: bool) -> None:
         changed = True
     else:
         changed = False
-    _finish(project, outcome, as_json, changed)
+    _finish(outcome, as_json, changed)
 
 
 @main.command()
@@ -110,7 +110,7 @@ def train(project: str, revision: str, as_json: bool) -> None:
 
     with watching():
         outcome = train_flow(project, revision=revision)
-    _finish(project, outcome, as_json, changed=True)
+    _finish(outcome, as_json, changed=True)
 
 
 @main.command()
@@ -130,8 +130,9 @@ def status(project: str | None, as_json: bool) -> None:
 @AS_JSON
 def report(project: str, version: str | None, as_json: bool) -> None:
     """Where the report of the last training run is, or of VERSION (flights-v2)."""
-    from tasks.project import load_project
     from tasks.reporting import report_path
+
+    from tasks.project import load_project
 
     path = report_path(load_project(project).name, version or "")
     click.echo(json.dumps({"report": str(path)}) if as_json else path)
@@ -163,7 +164,7 @@ def down() -> None:
     click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
 
 
-def _finish(project: str, outcome: Any, as_json: bool, changed: bool) -> None:
+def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
     from flows.summary import as_dict, as_text
 
     click.echo(json.dumps(as_dict(outcome, changed), indent=1) if as_json else as_text(outcome, changed))

@@ -16,7 +16,7 @@ from tasks.settings import settings
 
 
 def flow(fn: Callable[..., Any]) -> Any:
-    """A flow named as its function is. With Prefect loaded it is a `prefect.Flow`; before that, it becomes one when used."""
+    """A flow named as its function is: a `prefect.Flow` once Prefect is loaded, and before that one that becomes it."""
     settings()
     return _prefect_flow(fn) if "prefect" in sys.modules else DeferredFlow(fn)
 

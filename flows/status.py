@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from penstock.errors import PenstockError
 from penstock.ledger import Event
+from tasks.registry import find_champion, read_ledger
+
+from penstock.errors import PenstockError
 from penstock.refs import Value
 from tasks import platform
 from tasks.project import config_path, load_project
-from tasks.registry import find_champion, read_ledger
 from tasks.settings import settings
 
 SHOWN = 5
@@ -33,7 +34,10 @@ class Status(Value):
     def text(self) -> str:
         lines: list[str] = []
         for project in self.projects:
-            lines.append(f"{project.project}: {project.champion or 'no release yet'}" + (f" ({project.why})" if project.why else ""))
+            lines.append(
+                f"{project.project}: {project.champion or 'no release yet'}"
+                + (f" ({project.why})" if project.why else "")
+            )
             for event in project.events:
                 subject = event.version or "candidate"
                 lines.append(f"  {event.time[:19].replace('T', ' ')}  {subject:<14} {event.kind:<11} {event.reason}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.reporting import report_path
+
 from penstock.candidate import Outcome
 from tasks import platform
-from tasks.reporting import report_path
 from tasks.store import read_json
 
 SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")
@@ -39,12 +40,20 @@ def as_text(outcome: Outcome, changed: bool) -> str:
     name = facts["version"] or facts["project"]
     head = f"{name}: {facts['verdict'].upper()}"
     if not changed:
-        head = f"Nothing has changed since {name} ({facts['verdict']}): data, config, code and environment are the same."
+        head = (
+            f"Nothing has changed since {name} ({facts['verdict']}): data, config, code and environment are the same."
+        )
     passed = len(candidate.decision.checks) - len(facts["reasons"])
     lines = [
-        ("metrics", "  ".join(f"{key} {facts['metrics'][key]:.4f}" for key in SHOWN if facts["metrics"].get(key) is not None)),
+        (
+            "metrics",
+            "  ".join(f"{key} {facts['metrics'][key]:.4f}" for key in SHOWN if facts["metrics"].get(key) is not None),
+        ),
         ("test rows", f"{metrics['rows']:,}, {metrics['positives']:,} positive; threshold {metrics['threshold']:.3f}"),
-        ("gates", f"{passed} of {len(candidate.decision.checks)} checks passed" + _against(candidate.decision.champion)),
+        (
+            "gates",
+            f"{passed} of {len(candidate.decision.checks)} checks passed" + _against(candidate.decision.champion),
+        ),
     ]
     if candidate.check:
         lines.append(("server", str(candidate.check)))
@@ -53,7 +62,12 @@ def as_text(outcome: Outcome, changed: bool) -> str:
         lines.append(("Prefect", facts["prefect"]))
     if facts["version"]:
         lines.append(("call it", f"penstock serve {facts['project']}   (it prints a curl command with a real row)"))
-        lines.append(("next", f"penstock status {facts['project']}; change configs/{facts['project']}.yaml, and `penstock plan` says what that costs"))
+        lines.append(
+            (
+                "next",
+                f"change configs/{facts['project']}.yaml; `penstock plan {facts['project']}` says what would run again",
+            )
+        )
     return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])
 
 

@@ -98,7 +98,8 @@ def readable_errors() -> Iterator[None]:
         if os.environ.get("PENSTOCK_DEBUG"):
             raise
         where = f"\n  where:   {error.filename}" if error.filename else ""
-        _fail(f"The operating system said no: {error.strerror or error}.{where}\n  next:    see the message, then run the command again", 8)
+        said = f"The operating system said no: {error.strerror or error}."
+        _fail(f"{said}{where}\n  next:    see the message, then run the command again", 8)
 
 
 def _fail(text: str, code: int) -> None:

@@ -88,7 +88,7 @@ class Outcome(Value):
         return Rejected(
             f"The candidate of `{self.release.project}` was rejected by its gates.",
             found="; ".join(reasons),
-            next_step=f"penstock report {self.release.project}; then better data or features, or another threshold in `gate:`",
+            next_step=f"penstock report {self.release.project}; then mend data or features, or change `gate:`",
         )
 
     def __str__(self) -> str:

@@ -14,7 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from penstock.errors import ConfigError
 
-METRICS = ("auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error")
+METRICS = (
+    "auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "calibration_error",
+)
 MetricName = Literal[
     "auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error"
 ]
@@ -66,7 +76,9 @@ class FeaturesConfig(Section):
     label: str = Field(description="The column to predict: boolean, or 0 and 1.")
     time: str | None = Field(default=None, description="The column that orders rows in time; needed to split by time.")
     group: str | None = Field(default=None, description="The column whose values must not be shared between splits.")
-    categorical: tuple[str, ...] = Field(default=(), description="Text columns; categories are learnt from training rows.")
+    categorical: tuple[str, ...] = Field(
+        default=(), description="Text columns; categories are learnt from training rows."
+    )
     numeric: tuple[str, ...] = Field(default=(), description="Number and boolean columns; a null is a missing value.")
     known_after: tuple[str, ...] = Field(
         default=(), description="Columns known only after the outcome: kept in the data, refused as features."
@@ -167,7 +179,8 @@ class GateConfig(Section):
 
     metrics: dict[MetricName, Bound] = Field(default_factory=dict)
     slices: dict[MetricName, Bound] = Field(
-        default_factory=dict, description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet."
+        default_factory=dict,
+        description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet.",
     )
     min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
     min_positives: int = Field(default=50, ge=1, description="Fewer test rows of the rarer class decide nothing.")
@@ -177,7 +190,8 @@ class GateConfig(Section):
         default="value_only", description="With no champion to compare to: judge the bounds alone, or do not pass."
     )
     incomparable: Literal["fail", "value_only"] = Field(
-        default="fail", description="When the champion cannot be scored on these rows, such as after a feature has gone."
+        default="fail",
+        description="When the champion cannot be scored on these rows, such as after a feature has gone.",
     )
     ties: Literal["keep_current", "accept"] = Field(
         default="keep_current", description="When no gated metric differs from the champion's."
@@ -195,7 +209,9 @@ class PackageConfig(Section):
     )
     max_rows: int = Field(default=10_000, ge=1, description="Rows in one request.")
     max_body_mb: float = Field(default=8, gt=0)
-    check_rows: int = Field(default=200, ge=10, le=10_000, description="Test rows the packaged model must answer exactly.")
+    check_rows: int = Field(
+        default=200, ge=10, le=10_000, description="Test rows the packaged model must answer exactly."
+    )
 
 
 class Project(Section):
@@ -203,7 +219,9 @@ class Project(Section):
 
     name: Identifier
     data: DataConfig
-    schema_file: str = Field(alias="schema", description="The pandera schema, beside this file.", pattern=r"^[\w./-]+\.ya?ml$")
+    schema_file: str = Field(
+        alias="schema", description="The pandera schema, beside this file.", pattern=r"^[\w./-]+\.ya?ml$"
+    )
     features: FeaturesConfig
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()

@@ -16,7 +16,7 @@ from penstock.refs import Value
 
 
 class Check(Value):
-    """One question the gate asked, and its answer. ``bound`` is the rule in words, ``note`` what a reader should know."""
+    """One question the gate asked, and its answer. ``bound`` is the rule in words."""
 
     name: str  # "auc", "auc on origin=JFK", "rows", "model size"
     value: float | None
@@ -41,7 +41,11 @@ class Decision(Value):
 
     def __str__(self) -> str:
         failed = sum(not check.passed for check in self.checks)
-        return f"passed, {len(self.checks)} checks" if self.passed else f"rejected, {failed} of {len(self.checks)} checks failed"
+        return (
+            f"passed, {len(self.checks)} checks"
+            if self.passed
+            else f"rejected, {failed} of {len(self.checks)} checks failed"
+        )
 
 
 def decide(
@@ -67,19 +71,28 @@ def decide(
     elif not comparable:
         checks.append(
             _verdict(
-                "champion", None, None, "scored on the same rows", gate.incomparable == "value_only", str(baseline["incomparable"])
+                "champion",
+                None,
+                None,
+                "scored on the same rows",
+                gate.incomparable == "value_only",
+                str(baseline["incomparable"]),
             )
         )
     against = baseline if comparable else None
     for metric, bound in gate.metrics.items():
-        checks += _bound_checks(metric, metric, bound, _metric(candidate, metric), _metric(against, metric), against is not None)
+        checks += _bound_checks(
+            metric, metric, bound, _metric(candidate, metric), _metric(against, metric), against is not None
+        )
     if gate.slices:
         checks += _slice_checks(gate, evaluate, candidate, against)
     if against is not None and not same_model and gate.ties == "keep_current":
         gated = [*gate.metrics]
         differs = any(_metric(candidate, metric) != _metric(against, metric) for metric in gated)
         if gated and not differs:
-            checks.append(_verdict("tie", None, None, "different from the champion", False, "`gate.ties` keeps the current model"))
+            checks.append(
+                _verdict("tie", None, None, "different from the champion", False, "`gate.ties` keeps the current model")
+            )
     reasons = tuple(str(check) for check in checks if not check.passed)
     return Decision(passed=not reasons, checks=tuple(checks), reasons=reasons, champion=champion)
 
@@ -136,7 +149,12 @@ def _slice_checks(
     judged = [part for part in candidate.get("slices", []) if part["rows"] >= evaluate.min_slice_rows]
     if not judged:
         yield _verdict(
-            "slices", 0, None, f"at least one of {evaluate.min_slice_rows} rows", False, "no slice is large enough to judge"
+            "slices",
+            0,
+            None,
+            f"at least one of {evaluate.min_slice_rows} rows",
+            False,
+            "no slice is large enough to judge",
         )
         return
     others = {(part["column"], part["value"]): part for part in (baseline or {}).get("slices", [])}
@@ -145,7 +163,13 @@ def _slice_checks(
             where = f"{metric} on {part['column']}={part['value']}"
             other = others.get((part["column"], part["value"]))
             yield from _bound_checks(
-                where, metric, bound, _metric(part, metric), _metric(other, metric), baseline is not None, f"{part['rows']:,} rows"
+                where,
+                metric,
+                bound,
+                _metric(part, metric),
+                _metric(other, metric),
+                baseline is not None,
+                f"{part['rows']:,} rows",
             )
 
 

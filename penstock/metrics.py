@@ -42,7 +42,7 @@ def binary_metrics(label: np.ndarray, score: np.ndarray, threshold: float, bins:
 
 
 def calibration_error(label: np.ndarray, score: np.ndarray, bins: int) -> float:
-    """Expected calibration error over bins of equal row count (Naeini et al., AAAI 2015; equal mass: Nixon et al., 2019)."""
+    """Expected calibration error over bins of equal row count (Naeini et al. 2015; equal mass: Nixon et al. 2019)."""
     table = calibration_table(label, score, bins)
     total = sum(row["rows"] for row in table)
     return float(sum(row["rows"] * abs(row["mean_score"] - row["positive_rate"]) for row in table) / total)

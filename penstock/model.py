@@ -38,7 +38,7 @@ class Fit:
 
 
 def needs_external_memory(rows: int, features: int, train: TrainConfig) -> bool:
-    """Whether binned training data of this shape would pass ``train.memory_budget_mb``. The model is the same either way."""
+    """Whether binned training data of this shape would pass the budget. The model is the same either way."""
     return rows * features * BYTES_A_CELL > train.memory_budget_mb * 1e6
 
 
@@ -49,9 +49,9 @@ def fit(
     *,
     threads: int,
     cache_prefix: str | None = None,
-    progress: Callable[[int, float], None] = lambda iteration, loss: None,
+    progress: Callable[[int, float], None],
 ) -> Fit:
-    """Train with early stopping on the validation rows' log loss. ``cache_prefix``: where external memory keeps its file.
+    """Train with early stopping on the validation rows' log loss; ``cache_prefix`` is where external memory goes.
 
     Raises TrainingError when XGBoost refuses the parameters, a loss is not finite, or, with
     ``train.on_no_convergence: fail``, the best iteration is the first or the last.
@@ -74,7 +74,9 @@ def fit(
         rows = matrix(iterator(training, **external), enable_categorical=True, nthread=threads, **binning)
         if cache_prefix:
             external = {"cache_prefix": f"{cache_prefix}-validation"}
-        held_out = matrix(iterator(validation, **external), ref=rows, enable_categorical=True, nthread=threads, **binning)
+        held_out = matrix(
+            iterator(validation, **external), ref=rows, enable_categorical=True, nthread=threads, **binning
+        )
         booster = xgb.train(
             parameters,
             rows,
@@ -96,7 +98,9 @@ def fit(
     train_loss, validation_loss = history["train"]["logloss"], history["validation"]["logloss"]
     best = booster.best_iteration
     warnings = _convergence(best, validation_loss, train)
-    return Fit(bytes(booster[: best + 1].save_raw("ubj")), best, len(validation_loss), train_loss, validation_loss, warnings)
+    return Fit(
+        bytes(booster[: best + 1].save_raw("ubj")), best, len(validation_loss), train_loss, validation_loss, warnings
+    )
 
 
 def load(booster: bytes, threads: int = 1) -> xgb.Booster:
@@ -115,14 +119,14 @@ def categories(model: xgb.Booster) -> dict[str, list[str]]:
 
 def importance(model: xgb.Booster) -> list[dict[str, Any]]:
     """Total gain of each feature as a share of all, largest first; a feature that is never used has 0."""
-    gain = model.get_score(importance_type="total_gain")
-    total = sum(float(value) for value in gain.values()) or 1.0  # type: ignore[arg-type]
+    gain: dict[str, Any] = model.get_score(importance_type="total_gain")
+    total = sum(gain.values()) or 1.0
     shares = [{"feature": name, "gain": float(gain.get(name, 0.0)) / total} for name in model.feature_names or []]  # type: ignore[arg-type]
     return sorted(shares, key=lambda share: (-share["gain"], share["feature"]))  # type: ignore[operator]
 
 
 def single_row_ms(model: xgb.Booster, rows: np.ndarray, clock: Callable[[], float]) -> dict[str, float]:
-    """Milliseconds of one row through the booster, over ``rows`` (float32, category codes) one by one. ``clock`` in s."""
+    """Milliseconds of one row through the booster, for each of ``rows`` (float32, codes). ``clock`` is in seconds."""
     import numpy as np
 
     model.inplace_predict(rows[:1], validate_features=False)
@@ -147,7 +151,9 @@ def _convergence(best: int, losses: list[float], train: TrainConfig) -> list[str
     elif best + 1 >= train.rounds:
         problem = f"the loss still fell at the last of {train.rounds} rounds: raise `train.rounds`"
     if problem and train.on_no_convergence == "fail":
-        raise TrainingError("Training did not converge.", found=problem, next_step="change `train:`, or set `on_no_convergence: warn`")
+        raise TrainingError(
+            "Training did not converge.", found=problem, next_step="change `train:`, or set `on_no_convergence: warn`"
+        )
     return [problem] if problem else []
 
 
@@ -169,7 +175,7 @@ def _iterator_class() -> Any:
     class BatchIterator(xgb.DataIter):
         """Feeds XGBoost one batch at a time and lets go of it."""
 
-        def __init__(self, batches: Batches, **external: str) -> None:
+        def __init__(self, batches: Batches, **external: Any) -> None:
             self.batches = batches
             self.current: Iterator[tuple[pl.DataFrame, pl.Series]] = iter(())
             super().__init__(release_data=True, **external)

@@ -145,4 +145,5 @@ class InfraCheck(Value):
     rejected_status: int
 
     def __str__(self) -> str:
-        return f"{self.rows} predictions exact, bad request got {self.rejected_status}, ready in {self.ready_seconds:.1f} s"
+        ready = f"ready in {self.ready_seconds:.1f} s"
+        return f"{self.rows} predictions exact, bad request got {self.rejected_status}, {ready}"

@@ -52,14 +52,16 @@ def stratified(label: np.ndarray, split: SplitConfig) -> np.ndarray:
 
 
 def by_group(group: np.ndarray, split: SplitConfig) -> np.ndarray:
-    """Whole groups, shuffled, until each share of the *rows* is reached. ``group``: any comparable values, shape (n,)."""
+    """Whole groups, shuffled, until each share of the *rows* is reached. ``group``: comparable values, (n,)."""
     import numpy as np
 
     _, member, size = np.unique(group, return_inverse=True, return_counts=True)
     order = np.random.default_rng(split.seed).permutation(len(size))
     before = np.concatenate([[0], np.cumsum(size[order])[:-1]]) / len(group)
     of_group = np.empty(len(size), np.int8)
-    of_group[order] = np.where(before < split.test, TEST, np.where(before < split.test + split.validation, VALIDATION, TRAIN))
+    of_group[order] = np.where(
+        before < split.test, TEST, np.where(before < split.test + split.validation, VALIDATION, TRAIN)
+    )
     return np.asarray(of_group[member], np.int8)
 
 

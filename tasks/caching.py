@@ -150,7 +150,9 @@ class Task(Generic[P, R]):
     def _planned(self, plan: list[PlannedStep], bound: inspect.BoundArguments) -> R | Pending:
         waits = sorted({value.step for value in bound.arguments.values() if isinstance(value, Pending)})
         if waits:
-            plan.append(PlannedStep(name=self.name, runs=True, reasons=tuple(f"needs what `{step}` makes" for step in waits)))
+            plan.append(
+                PlannedStep(name=self.name, runs=True, reasons=tuple(f"needs what `{step}` makes" for step in waits))
+            )
             return Pending(self.name)
         if self.reads:
             return self.fn(*bound.args, **bound.kwargs)

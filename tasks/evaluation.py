@@ -33,7 +33,9 @@ def evaluate_model(splits: Splits, model: Model, features: FeaturesConfig, evalu
     names = booster.feature_names or []
     gone = sorted(set(names) - set(features.names))
     if gone:
-        return _incomparable(model, f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now")
+        return _incomparable(
+            model, f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"
+        )
     known = categories(booster)
     columns = features.model_copy(update={
         "categorical": tuple(name for name in names if name in known),
@@ -51,7 +53,7 @@ def evaluate_model(splits: Splits, model: Model, features: FeaturesConfig, evalu
         "metrics": overall,
         "validation": {"rows": splits.rows[1], "metrics": validation},
         "slices": _slices(extra, label, score, threshold, evaluate),
-        "latency_ms": single_row_ms(booster, _single_rows(splits.test, booster, columns, known), time.perf_counter),
+        "latency_ms": single_row_ms(booster, _single_rows(splits.test, columns, known), time.perf_counter),
         "size_bytes": model.booster.size,
         "importance": importance(booster),
         "warnings": store.read_json(model.history)["warnings"],
@@ -61,7 +63,9 @@ def evaluate_model(splits: Splits, model: Model, features: FeaturesConfig, evalu
         metrics=store.put_json(document, "metrics.json"),
         curves=store.put_json(metrics.curves(label, score, evaluate.calibration_bins), "curves.json"),
         predictions=_predictions(extra["__row__"], label, score),
-        headline=" ".join(f"{name} {value:.4f}" for name in ("auc", "log_loss") if (value := overall[name]) is not None),
+        headline=" ".join(
+            f"{name} {value:.4f}" for name in ("auc", "log_loss") if (value := overall[name]) is not None
+        ),
     )
 
 
@@ -71,7 +75,6 @@ def _scored(
     """(the ``extra`` columns, label, score) of every row of a split, in the file's order."""
     import numpy as np
     import polars as pl
-
     from penstock.features import encode_frame
 
     others, labels, scores = [], [], []
@@ -90,7 +93,9 @@ def _slices(
 
     parts = []
     for column in evaluate.slices:
-        groups = columns.select(pl.col(column).cast(pl.String).fill_null("(missing)").alias("value")).with_row_index("at")
+        groups = columns.select(pl.col(column).cast(pl.String).fill_null("(missing)").alias("value")).with_row_index(
+            "at"
+        )
         for (value,), rows in sorted(groups.group_by("value"), key=lambda pair: str(pair[0][0])):
             at = rows["at"].to_numpy()
             parts.append({
@@ -103,11 +108,10 @@ def _slices(
     return parts
 
 
-def _single_rows(split: FileRef, booster: xgb.Booster, features: FeaturesConfig, known: dict[str, list[str]]) -> np.ndarray:
-    """The first rows of a split as the server sees them: float32, categories as codes. Shape (LATENCY_ROWS, features)."""
+def _single_rows(split: FileRef, features: FeaturesConfig, known: dict[str, list[str]]) -> np.ndarray:
+    """The first rows as the server sees them: float32, categories as codes. Shape (LATENCY_ROWS, features)."""
     import numpy as np
     import polars as pl
-
     from penstock.features import encode_frame
 
     frame = encode_frame(next(raw_batches(store.locate(split), list(features.names), LATENCY_ROWS)), features, known)

@@ -16,7 +16,7 @@ from tasks.settings import settings
 
 @contextlib.contextmanager
 def exclusive(name: str, *, waiting: Callable[[], None] | None = None, timeout: float | None = None) -> Iterator[None]:
-    """Hold the lock ``name``. Calls ``waiting`` once if another process has it; raises StorageError after ``timeout`` s."""
+    """Hold the lock ``name``; ``waiting`` is called if another process has it; StorageError after ``timeout`` s."""
     descriptor = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         end = None if timeout is None else time.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""Prefect's side of `tasks/caching.py`: the cache policy, the lock manager, and the Prefect task of each of our tasks."""
+"""Prefect's side of `tasks/caching.py`: the cache policy, the lock manager, and the Prefect task of each task."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = "PENSTOCK_" + str(first["loc"][0]).upper()
-        raise ConfigError(f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])) from None
+        raise ConfigError(
+            f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
+        ) from None
     root = given.root.resolve() if given.root != Path() else _checkout(Path.cwd())
     home = given.home.resolve() if given.home != Path() else root / ".penstock"
     return given.model_copy(update={"root": root, "home": home})

@@ -28,7 +28,7 @@ ROW = "__row__"
 def split_dataset(
     dataset: Dataset, checked: Checked, features: FeaturesConfig, split: SplitConfig, evaluate: EvaluateConfig
 ) -> Splits:
-    """Three Parquet files of features, label, slice columns and the row's place in the dataset, each row in one at most.
+    """Three Parquet files: features, label, slice columns and the row's place in the dataset; each row in one at most.
 
     Raises DataError when a label is null or does not vary, or when a split lacks a class.
     """
@@ -169,13 +169,20 @@ def _categories(train: FileRef, features: FeaturesConfig) -> dict[str, list[str]
 
 
 def _summary(
-    dataset: Dataset, checked: Checked, part: np.ndarray, rows: dict[str, int], positives: dict[str, int], times: dict[str, list[str]]
+    dataset: Dataset,
+    checked: Checked,
+    part: np.ndarray,
+    rows: dict[str, int],
+    positives: dict[str, int],
+    times: dict[str, list[str]],
 ) -> dict[str, Any]:
     import numpy as np
 
     def fingerprint(number: int) -> str:
         """SHA-256 of the dataset's version and the positions of the split's rows."""
-        return hashlib.sha256(dataset.version.encode() + np.flatnonzero(part == number).astype("<u8").tobytes()).hexdigest()
+        return hashlib.sha256(
+            dataset.version.encode() + np.flatnonzero(part == number).astype("<u8").tobytes()
+        ).hexdigest()
 
     left_out = int((part == rules.LEFT_OUT).sum())
     return {

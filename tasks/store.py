@@ -106,9 +106,12 @@ def remembered(kind: str, path: Path, compute: Callable[[], Any]) -> Any:
     status = path.stat()
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
     with _memory() as memory:
-        row = memory and memory.execute(
-            "SELECT value FROM memory WHERE kind = ? AND path = ? AND stamp = ?", (kind, str(path), stamp)
-        ).fetchone()
+        row = (
+            memory
+            and memory.execute(
+                "SELECT value FROM memory WHERE kind = ? AND path = ? AND stamp = ?", (kind, str(path), stamp)
+            ).fetchone()
+        )
         if row:
             return json.loads(row[0])
     value = compute()

@@ -69,7 +69,9 @@ def _progress(rounds: int) -> Callable[[int, float], None]:
     def tell(iteration: int, loss: float) -> None:
         share = (iteration + 1) / rounds
         text = f"round {iteration + 1} of at most {rounds}, validation log loss {loss:.5f}"
-        emit(StepEvent(name="train model", state="progress", seconds=time.monotonic() - began, summary=text, share=share))
+        emit(
+            StepEvent(name="train model", state="progress", seconds=time.monotonic() - began, summary=text, share=share)
+        )
         artifact.update(100 * share)
 
     return tell

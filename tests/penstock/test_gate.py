@@ -33,7 +33,9 @@ def measured(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(found), **changes}
 
 
-def verdict(candidate: dict[str, Any], baseline: dict[str, Any] | None = None, gate: GateConfig = GATE, **more: Any) -> tuple[str, ...]:
+def verdict(
+    candidate: dict[str, Any], baseline: dict[str, Any] | None = None, gate: GateConfig = GATE, **more: Any
+) -> tuple[str, ...]:
     return decide(gate, EVALUATE, candidate, baseline, "flights-v1" if baseline else "", **more).reasons
 
 
@@ -80,7 +82,9 @@ def test_a_bad_slice_closes_the_gate_and_a_small_one_is_not_judged() -> None:
 
 
 def test_worse_than_the_champion_is_rejected_in_either_direction() -> None:
-    gate = GateConfig.model_validate({"metrics": {"auc": {"max_loss": 0.01}, "log_loss": {"max_loss": 0.01}}, "min_rows": 10})
+    gate = GateConfig.model_validate(
+        {"metrics": {"auc": {"max_loss": 0.01}, "log_loss": {"max_loss": 0.01}}, "min_rows": 10}
+    )
     base = measured(metrics={"auc": 0.75, "log_loss": 0.40})
     assert [reason.split(":")[0] for reason in verdict(measured(), base, gate)] == ["auc", "log_loss"]
     assert verdict(measured(), measured(metrics={"auc": 0.65, "log_loss": 0.6}), gate) == ()
@@ -89,7 +93,9 @@ def test_worse_than_the_champion_is_rejected_in_either_direction() -> None:
 def test_a_relative_change_is_over_the_absolute_baseline() -> None:
     gate = GateConfig.model_validate({"metrics": {"auc": {"max_relative_loss": 0.1}}, "min_rows": 10})
     for base, candidate, passes in [(-0.2, -0.21, True), (-0.2, -0.3, False), (0.0, 0.0, True), (0.0, -0.1, False)]:
-        found = verdict(measured(metrics={"auc": candidate, "x": 1}), measured(metrics={"auc": base, "x": 2}), gate, same_model=True)
+        found = verdict(
+            measured(metrics={"auc": candidate, "x": 1}), measured(metrics={"auc": base, "x": 2}), gate, same_model=True
+        )
         assert (found == ()) is passes, (base, candidate, found)
 
 
@@ -112,5 +118,7 @@ def test_the_first_model(policy: str, passes: bool) -> None:
 
 @given(auc=st.floats(0, 1), base=st.floats(0, 1))
 def test_passing_means_that_every_bound_holds(auc: float, base: float) -> None:
-    passed = not verdict(measured(metrics={"auc": auc, "log_loss": 0.5}), measured(metrics={"auc": base, "log_loss": 0.4}))
+    passed = not verdict(
+        measured(metrics={"auc": auc, "log_loss": 0.5}), measured(metrics={"auc": base, "log_loss": 0.4})
+    )
     assert passed == (auc >= 0.6 and base - auc <= 0.01)

@@ -61,7 +61,9 @@ def test_the_threshold_is_the_best_of_all(by: str) -> None:
             return float(reference.accuracy_score(label, called))
         return float(called[label].mean() - called[~label].mean())
 
-    assert value(best_threshold(label, score, by)) == pytest.approx(max(value(threshold) for threshold in np.unique(score)))
+    assert value(best_threshold(label, score, by)) == pytest.approx(
+        max(value(threshold) for threshold in np.unique(score))
+    )
 
 
 def test_curves_keep_their_ends_and_their_area() -> None:

@@ -65,5 +65,7 @@ def test_groups_stay_whole() -> None:
 def test_a_split_without_both_classes_is_refused(positives: tuple[int, ...], rows: tuple[int, ...], said: str) -> None:
     names = ("train", "validation", "test")
     with pytest.raises(DataError, match=said):
-        rules.require_both_classes(dict(zip(names, positives, strict=True)), dict(zip(names, rows, strict=True)), "late")
+        rules.require_both_classes(
+            dict(zip(names, positives, strict=True)), dict(zip(names, rows, strict=True)), "late"
+        )
     rules.require_both_classes(dict.fromkeys(names, 1), dict.fromkeys(names, 10), "late")
