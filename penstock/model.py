@@ -5,6 +5,7 @@ XGBoost 3.1 and later keep the categories in the model: what an Enum's code mean
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -98,9 +99,7 @@ def fit(
     train_loss, validation_loss = history["train"]["logloss"], history["validation"]["logloss"]
     best = booster.best_iteration
     warnings = _convergence(best, validation_loss, train)
-    return Fit(
-        bytes(booster[: best + 1].save_raw("ubj")), best, len(validation_loss), train_loss, validation_loss, warnings
-    )
+    return Fit(_cut(booster, best + 1), best, len(validation_loss), train_loss, validation_loss, warnings)
 
 
 def load(booster: bytes, threads: int = 1) -> xgb.Booster:
@@ -136,6 +135,22 @@ def single_row_ms(model: xgb.Booster, rows: np.ndarray, clock: Callable[[], floa
         model.inplace_predict(row.reshape(1, -1), validate_features=False)
         times.append((clock() - start) * 1e3)
     return {"p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95))}
+
+
+def _cut(booster: xgb.Booster, trees: int) -> bytes:
+    """The first ``trees`` trees as UBJ. XGBoost's own slice loses the categories, so they are put back."""
+    import xgboost as xgb
+
+    cut = json.loads(bytes(booster[:trees].save_raw("json")))
+    whole = json.loads(bytes(booster.save_raw("json")))
+    _tree_model(cut)["cats"] = _tree_model(whole)["cats"]
+    return bytes(xgb.Booster(model_file=bytearray(json.dumps(cut).encode())).save_raw("ubj"))
+
+
+def _tree_model(document: dict[str, Any]) -> dict[str, Any]:
+    booster = document["learner"]["gradient_booster"]
+    model: dict[str, Any] = booster.get("gbtree", booster)["model"]  # DART keeps its trees one level deeper
+    return model
 
 
 def _convergence(best: int, losses: list[float], train: TrainConfig) -> list[str]:
