@@ -5,6 +5,7 @@ XGBoost 3.1 and later keep the categories in the model: what an Enum's code mean
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ def fit(
         held_out = matrix(
             iterator(validation, **external), ref=rows, enable_categorical=True, nthread=threads, **binning
         )
+        _refuse_unknown(train.params, xgb.Booster(parameters, [rows]).save_config())
         booster = xgb.train(
             parameters,
             rows,
@@ -135,6 +137,26 @@ def single_row_ms(model: xgb.Booster, rows: np.ndarray, clock: Callable[[], floa
         model.inplace_predict(row.reshape(1, -1), validate_features=False)
         times.append((clock() - start) * 1e3)
     return {"p50": float(np.percentile(times, 50)), "p95": float(np.percentile(times, 95))}
+
+
+def _refuse_unknown(params: dict[str, Any], config: str) -> None:
+    """XGBoost only warns of a parameter it does not know, and trains without it. Its own config names those it does."""
+    known = set(_keys(json.loads(config)))
+    for name in params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise TrainingError(
+                f"XGBoost does not use the parameter `{name}`.",
+                where=f"train.params.{name}",
+                next_step=f"did you mean `{near[0]}`?" if near else "remove it; XGBoost's documentation lists them all",
+            )
+
+
+def _keys(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield name
+            yield from _keys(value)
 
 
 def _cut(booster: xgb.Booster, trees: int) -> bytes:
