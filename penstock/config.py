@@ -5,14 +5,13 @@ Machine facts (addresses, stores, credentials) are not here: they are settings, 
 
 from __future__ import annotations
 
-import difflib
-import re
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from penstock.errors import ConfigError
+from penstock.yaml_errors import doubled_key, explained, unreadable
 
 METRICS = (
     "auc",
@@ -260,101 +259,18 @@ def parse(text: str, where: str) -> Project:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(
-            "The project's YAML cannot be read.",
-            where=where + line,
-            found=str(getattr(error, "problem", None) or error),
-            next_step="mend the line and run the command again",
-        ) from None
+        raise unreadable(error, "The project's YAML", where) from None
     if not isinstance(tree, dict):
         raise ConfigError(
             "The project's YAML is not a mapping.",
             where=where,
             found="nothing" if tree is None else type(tree).__name__,
-            allowed=", ".join(_keys(Project)),
+            allowed=", ".join(field.alias or name for name, field in Project.model_fields.items()),
         )
-    twice = _doubled_key(node, "")
+    twice = doubled_key(node)
     if twice:
         raise ConfigError("A key stands twice.", where=f"{where}:{twice[1]}", found=twice[0], allowed="each key once")
     try:
         return Project.model_validate(tree)
     except ValidationError as error:
-        raise _explained(error, node, where) from None
-
-
-def _explained(error: ValidationError, node: yaml.Node | None, where: str) -> ConfigError:
-    # a misspelt key is both unknown and missing: the unknown one is what a person can see in the file
-    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]
-    path = [part for part in first["loc"] if part != "[key]"]
-    section = _section(path[:-1])
-    dotted = ".".join(str(part) for part in path)
-    allowed, found = "", ""
-    if first["type"] == "extra_forbidden":
-        what = f"`{dotted}` is not a key that Penstock knows."
-        keys = _keys(section) if section else []
-        near = difflib.get_close_matches(str(path[-1]), keys, n=1)
-        allowed = ", ".join(keys)
-        found = str(path[-1])
-        step = f"did you mean `{near[0]}`?" if near else "remove the key, or see `penstock schema`"
-    elif first["type"] == "missing":
-        what = f"`{dotted}` is missing."
-        step = f"add `{path[-1]}:`; `penstock schema` says what it may be"
-    else:
-        message = re.sub(r"^(Value|Assertion) error, ", "", first["msg"])
-        what = f"`{dotted}` is not right: {message}." if dotted else f"{message}."
-        value = first["input"]
-        found = repr(value) if not isinstance(value, dict | list | BaseModel) else ""
-        allowed = str(first.get("ctx", {}).get("expected", first.get("ctx", {}).get("pattern", "")))
-        step = "change the value and run the command again"
-    if len(problems) > 1:
-        step += f" ({len(problems) - 1} more problem{'s' if len(problems) > 2 else ''} after this one)"
-    return ConfigError(what, where=f"{where}:{_line(node, path)}", found=found, allowed=allowed, next_step=step)
-
-
-def _keys(section: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
-
-
-def _section(path: list[Any]) -> type[BaseModel] | None:
-    """The section that a path of keys leads to."""
-    current: Any = Project
-    for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            fields = {field.alias or name: field for name, field in current.model_fields.items()}
-            current = fields[part].annotation if part in fields else None
-        else:  # a mapping of names to sections, such as gate.metrics
-            current = (get_args(current) or (None,))[-1]
-    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
-
-
-def _line(node: yaml.Node | None, path: list[Any]) -> int:
-    """The line of the deepest key of ``path`` that the text has (1-based)."""
-    line = 1
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _doubled_key(node: yaml.Node | None, prefix: str) -> tuple[str, int] | None:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            dotted = f"{prefix}{key.value}"
-            if key.value in seen:
-                return dotted, key.start_mark.line + 1
-            seen.add(key.value)
-            if found := _doubled_key(value, dotted + "."):
-                return found
-    return None
+        raise explained(error, Project, node, where) from None
