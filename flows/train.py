@@ -50,7 +50,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     if existing:
         return _ended(recorded(existing))
 
-    checked = validate_dataset(dataset, schema, project.data, project.features)
+    checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
     profiling = profile_splits.submit(splits, project.features)
     serving = prepare_serving.submit()

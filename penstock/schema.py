@@ -14,14 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import ConfigError
+from penstock.fields import FLOATS, INTEGERS
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
-INTEGERS = {
-    f"{sign}Int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
-    for sign in ("", "U")
-    for bits in (8, 16, 32, 64)
-}
-FLOATS = ("Float32", "Float64")
 DTYPES = (*INTEGERS, *FLOATS, "Boolean", "String", "Date", "Datetime")
 ALIASES = {"ge": "greater_than_or_equal_to", "gt": "greater_than", "le": "less_than_or_equal_to", "lt": "less_than"}
 
@@ -159,6 +154,14 @@ def require_columns(schema: SchemaFile, features: FeaturesConfig, slices: tuple[
                     allowed=", ".join(wanted),
                     next_step="move it",
                 )
+    for name in filter(None, (features.label, features.time, features.group)):
+        if columns[name].nullable or not columns[name].required:
+            raise ConfigError(
+                f"`{name}` may be null, and a label, a time and a group may not.",
+                where=where,
+                found="nullable: true or required: false",
+                next_step="take the key out: rows without the value are then set aside",
+            )
     if columns[features.label].dtype != "Boolean":
         raise ConfigError(
             f"The label `{features.label}` is {columns[features.label].dtype}.", where=where, allowed="Boolean"

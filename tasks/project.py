@@ -7,13 +7,14 @@ from pathlib import Path
 
 from penstock.config import Project, parse
 from penstock.errors import ConfigError
+from penstock.schema import parse_schema, require_columns
 from tasks.settings import settings
 
 
 def load_project(config: str | Path) -> Project:
     """The project of a YAML file's path or of a project's name.
 
-    Raises ConfigError if there is none, or if the file is wrong.
+    Raises ConfigError if there is none, or if it or its schema is wrong.
     """
     path = config_path(config)
     project = parse(path.read_text(encoding="utf-8"), _shown(path))
@@ -25,7 +26,10 @@ def load_project(config: str | Path) -> Project:
             allowed=f"name: {path.stem}",
             next_step="rename the file or the project",
         )
-    schema_path(project)
+    schema = schema_path(project)
+    where = _shown(schema)
+    columns = parse_schema(schema.read_text(encoding="utf-8"), where)
+    require_columns(columns, project.features, project.evaluate.slices, where)
     return project
 
 

@@ -1,0 +1,203 @@
+"""Reads one field of a request's rows: validates a value as the schema does, and gives the number the model takes."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INTEGERS = {
+    f"{sign}Int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
+}
+FLOATS = ("Float32", "Float64")
+LISTED = 20  # allowed values that a message names
+REMEMBERED = 10_000  # good values of a text field that are not checked again
+EXACT = 2**53  # integers above it are not exact in float64
+MISSING = float("nan")
+FLOAT32 = 3.4028234663852886e38  # the largest
+_COMPARE: dict[str, Any] = {
+    "at least": lambda value, bound: value >= bound,
+    "greater than": lambda value, bound: value > bound,
+    "at most": lambda value, bound: value <= bound,
+    "less than": lambda value, bound: value < bound,
+}
+
+
+class Field:
+    """One feature. ``one`` reads a value or raises ValueError saying what is wrong; ``many`` is the same for a column
+    of good values at once, and None when they are not all good: then ``one`` finds out which."""
+
+    codes: dict[str, float] | None = None
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.name: str = spec["name"]
+        self.nullable: bool = spec["nullable"]
+        checks: dict[str, Any] = spec["checks"]
+        self.isin = frozenset(checks["isin"]) if "isin" in checks else None
+        self.notin = frozenset(checks.get("notin", ()))
+
+    def one(self, value: Any) -> float:
+        if value is None:
+            if self.nullable:
+                return MISSING
+            raise ValueError("is required")
+        return self.present(value)
+
+    def present(self, value: Any) -> float:
+        raise NotImplementedError
+
+    def many(self, values: list[Any]) -> np.ndarray | list[float] | None:
+        return None
+
+    def listed(self, value: Any) -> None:
+        if self.isin is not None and value not in self.isin:
+            raise ValueError(f"must be one of {_listing(self.isin)}")
+        if value in self.notin:
+            raise ValueError(f"must not be one of {_listing(self.notin)}")
+
+
+class Category(Field):
+    def __init__(self, spec: dict[str, Any], reject: bool) -> None:
+        super().__init__(spec)
+        checks = spec["checks"]
+        self.codes = {value: float(code) for code, value in enumerate(spec["categories"])}
+        self.reject = reject
+        # polars anchors `$` at the very end; Python's also matches before a last newline
+        self.pattern = re.compile(checks["str_matches"][:-1] + r"\Z") if "str_matches" in checks else None
+        length = checks.get("str_length", {})
+        self.shortest, self.longest = length.get("min_value"), length.get("max_value")
+        self.good: set[str] = set()  # values seen and found right; bounded, so that no client can fill the memory
+
+    def present(self, value: Any) -> float:
+        if not isinstance(value, str):
+            raise ValueError(f"must be text, not {_kind(value)}")
+        self.listed(value)
+        if self.pattern and not self.pattern.search(value):
+            raise ValueError(f"must match {self.pattern.pattern.removesuffix(chr(92) + 'Z')}$")
+        if self.shortest is not None and len(value) < self.shortest:
+            raise ValueError(f"must have at least {self.shortest} characters")
+        if self.longest is not None and len(value) > self.longest:
+            raise ValueError(f"must have at most {self.longest} characters")
+        code = self.codes.get(value) if self.codes else None
+        if code is None and self.reject:
+            raise ValueError("is a category that the training data did not have")
+        if len(self.good) < REMEMBERED:
+            self.good.add(value)
+        return MISSING if code is None else code
+
+    def many(self, values: list[Any]) -> list[float] | None:
+        distinct = {value for value in values if isinstance(value, str)}
+        if not distinct <= self.good or any(not isinstance(value, str) for value in values):
+            return None
+        codes = self.codes or {}
+        return [codes.get(value, MISSING) for value in values]
+
+
+class Number(Field):
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__(spec)
+        import numpy as np
+
+        kind = spec["dtype"]
+        checks = spec["checks"]
+        self.integer = kind in INTEGERS
+        # polars compares a Float32 column with a Float32 bound: 0.1 there is not 0.1 here
+        self.as_column = float if kind != "Float32" else lambda value: float(np.float32(value))
+        self.bounds: list[tuple[str, float]] = []
+        if "in_range" in checks:
+            part = checks["in_range"]
+            self.bounds += [("at least" if part["include_min"] else "greater than", part["min_value"])]
+            self.bounds += [("at most" if part["include_max"] else "less than", part["max_value"])]
+        words = {"greater_than_or_equal_to": "at least", "greater_than": "greater than"}
+        words |= {"less_than_or_equal_to": "at most", "less_than": "less than"}
+        self.bounds += [(words[name], checks[name]) for name in words if name in checks]
+        self.limits = INTEGERS.get(kind)
+
+    def present(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"must be a number, not {_kind(value)}")
+        if self.integer:
+            if isinstance(value, float):
+                if not value.is_integer():
+                    raise ValueError("must be a whole number")
+                value = int(value)
+            if self.limits and not self.limits[0] <= value <= self.limits[1]:
+                raise ValueError(f"must be from {self.limits[0]} to {self.limits[1]}")
+        number = self._as_float(value)
+        for word, bound in self.bounds:
+            if not _COMPARE[word](number, self.as_column(bound)):
+                raise ValueError(f"must be {word} {bound:g}")
+        self.listed(number)
+        return number
+
+    def _as_float(self, value: float) -> float:
+        try:
+            number = self.as_column(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number) or abs(number) > FLOAT32:
+            raise ValueError("must be a finite number that a 32-bit float can hold")
+        return number
+
+    def many(self, values: list[Any]) -> np.ndarray | None:
+        import numpy as np
+
+        kinds = set(map(type, values))
+        if not kinds <= {float, int, type(None)} or (type(None) in kinds and not self.nullable):
+            return None
+        if self.isin is not None or self.notin:
+            return None
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except OverflowError:
+            return None
+        if np.isnan(numbers).sum() != values.count(None):
+            return None  # a NaN that was sent, not made of a null
+        present = numbers[~np.isnan(numbers)] if type(None) in kinds else numbers
+        if not (np.abs(present) <= FLOAT32).all():
+            return None
+        if self.integer:
+            low, high = self.limits or (-EXACT, EXACT)
+            inside = (present >= max(low, -EXACT)) & (present <= min(high, EXACT))
+            if not (inside.all() and (present == np.trunc(present)).all()):
+                return None
+        elif self.as_column is not float:
+            present = present.astype(np.float32).astype(np.float64)
+        for word, bound in self.bounds:
+            if not np.all(_COMPARE[word](present, self.as_column(bound))):
+                return None
+        return numbers.astype(np.float32)
+
+
+class Boolean(Field):
+    def present(self, value: Any) -> float:
+        if not isinstance(value, bool):
+            raise ValueError(f"must be true or false, not {_kind(value)}")
+        self.listed(value)
+        return float(value)
+
+
+def field(spec: dict[str, Any], reject: bool) -> Field:
+    if spec["categories"] is not None:
+        return Category(spec, reject)
+    if spec["dtype"] == "Boolean":
+        return Boolean(spec)
+    if spec["dtype"] in INTEGERS or spec["dtype"] in FLOATS:
+        return Number(spec)
+    raise ValueError(f"`{spec['name']}` is {spec['dtype']}, which no feature can be")
+
+
+def _kind(value: Any) -> str:
+    """A value's JSON type: what a message may say of it without repeating the value."""
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _listing(values: frozenset[Any]) -> str:
+    shown = sorted(values, key=str)
+    return ", ".join(map(str, shown[:LISTED])) + (", ..." if len(shown) > LISTED else "")

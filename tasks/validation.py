@@ -1,0 +1,264 @@
+"""Validates rows against the project's schema with pandera, and says exactly which are invalid and why.
+
+A part that is clean costs one lazy pass. Only a part that is not is looked at chunk by chunk, for the exact rows.
+Uniqueness is checked here and not by pandera, because it holds over all files, and the first of equals is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import DataConfig
+from penstock.errors import DataError
+from penstock.refs import Checked, Dataset
+from tasks import store
+from tasks.caching import task
+from tasks.data import dataset_paths
+from tasks.pandera_schema import Rules, broken_rules, build, require_structure
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CHUNK = 500_000  # rows
+EXAMPLES = 3
+SPREAD = 10  # an outlier is further from the median than this many interquartile ranges
+
+
+@dataclass(frozen=True)
+class BatchCheck:
+    """A batch dealt into valid rows and invalid ones; ``bad`` has the reasons in the column `why`."""
+
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    report: dict[str, Any]
+
+
+@dataclass
+class _Findings:
+    """What is wrong in one part. ``rows``: positions in the part, with one reason each."""
+
+    rows: list[tuple[int, str]] = field(default_factory=list)
+    checks: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, column: str, check: str, positions: list[int], examples: list[str]) -> None:
+        known = self.checks.setdefault((column, check), {"column": column, "check": check, "failed": 0, "examples": []})
+        known["failed"] += len(positions)
+        known["examples"] = list(dict.fromkeys([*known["examples"], *examples]))[:EXAMPLES]
+        self.rows += [(position, f"{column}: {check}" if column else check) for position in positions]
+
+
+def check_batch(rows: pl.DataFrame, schema_text: str, data: DataConfig, where: str) -> BatchCheck:
+    """Deal a batch's rows into valid and invalid. NaN counts as null, and is null in what is returned.
+
+    Raises DataError when the batch is empty, has a column too many, too few or of the wrong type, has more invalid
+    rows than `data.max_invalid_fraction`, or has any under `data.on_invalid: fail`.
+    """
+    import polars as pl
+
+    if rows.is_empty():
+        raise DataError("The batch has no rows.", where=where, next_step="check the data source for this batch")
+    rules = build(schema_text)
+    rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    findings = _inspect(rows.lazy(), lambda: rows.iter_slices(CHUNK), rules, data, where)
+    for columns in rules.unique:
+        findings.add(", ".join(columns), "unique", _repeated(rows, columns), [])
+    report = _report(rows.height, [findings])
+    _judge(report, data, where)
+    if not findings.rows:
+        return BatchCheck(rows, rows.clear().with_columns(why=pl.lit("")), report)
+    reasons = (
+        pl.DataFrame(findings.rows, schema={"row": pl.UInt32, "why": pl.String}, orient="row")
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("why").str.join("; "))
+    )
+    numbered = rows.with_row_index("row")
+    good = numbered.join(reasons, on="row", how="anti", maintain_order="left").drop("row")
+    bad = numbered.join(reasons, on="row", how="inner", maintain_order="left").drop("row")
+    return BatchCheck(good, bad, report)
+
+
+@task(libraries=("pandera", "polars"))
+def validate_dataset(dataset: Dataset, schema: str, data: DataConfig) -> Checked:
+    """Check every row of a dataset version. Training leaves the invalid ones out; raises what `check_batch` raises."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    rules = build(schema)
+    paths = dataset_paths(dataset)
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    if not rows:
+        raise DataError("The dataset has no rows.", where=str(dataset), next_step="ingest a batch that has some")
+    found = {}
+    for file, path in zip(dataset.files, paths, strict=True):
+        scan = pl.scan_parquet(path).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+        found[file.path] = _inspect(scan, _chunks(path), rules, data, f"{dataset.path}/{file.path}")
+    for columns in rules.unique:
+        for file_path, positions in _repeated_in_files(dataset, paths, columns, rows).items():
+            found[file_path].add(", ".join(columns), "unique", positions, [])
+    report = _report(rows, list(found.values()))
+    _judge(report, data, str(dataset))
+    excluded = None
+    bad = sorted({(name, row) for name, findings in found.items() for row, _ in findings.rows})
+    if bad:
+        with store.new_file("excluded.parquet") as draft:
+            pl.DataFrame(bad, schema={"file": pl.String, "row": pl.UInt32}, orient="row").write_parquet(draft.path)
+        excluded = draft.ref
+    ref = store.put_json(report, "validation.json")
+    return Checked(report=ref, excluded=excluded, rows=rows, invalid=report["invalid"])
+
+
+def _chunks(path: Path) -> Callable[[], Iterator[pl.DataFrame]]:
+    def read() -> Iterator[pl.DataFrame]:
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(CHUNK):
+                frame = pl.DataFrame(pl.from_arrow(batch))
+                yield frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+
+    return read
+
+
+def _inspect(
+    scan: pl.LazyFrame, chunks: Callable[[], Iterator[pl.DataFrame]], rules: Rules, data: DataConfig, where: str
+) -> _Findings:
+    """Every rule over one part but uniqueness."""
+    require_structure(rules, scan, where)
+    findings = _Findings()
+    outside = _outlier_bounds(scan, data, findings)
+    if rules.passes(scan) and not _any_outside(scan, outside):
+        return findings
+    position = 0
+    for chunk in chunks():
+        for column, check, bad in broken_rules(rules, chunk):
+            findings.add(column, check, (bad.arg_true() + position).to_list(), _examples(chunk, column, bad))
+        for column, (low, high) in outside.items():
+            bad = ~chunk[column].is_between(low, high).fill_null(True)
+            if bad.any():
+                check = f"outlier, outside {low:g} .. {high:g}"
+                findings.add(column, check, (bad.arg_true() + position).to_list(), _examples(chunk, column, bad))
+        position += chunk.height
+    return findings
+
+
+def _examples(chunk: pl.DataFrame, column: str, bad: pl.Series) -> list[str]:
+    return [str(value) for value in chunk.filter(bad)[column].drop_nulls().unique(maintain_order=True).head(EXAMPLES)]
+
+
+def _outlier_bounds(scan: pl.LazyFrame, data: DataConfig, findings: _Findings) -> dict[str, tuple[float, float]]:
+    """Bounds of the columns under `outliers: error`; columns under `warn` are counted into the warnings here.
+
+    median +- 10 IQR of the part: wide enough for skewed columns, narrow enough for a changed unit. A column whose
+    middle half is one value has no spread to judge by, and is left alone.
+    """
+    import polars as pl
+
+    if not data.outliers:
+        return {}
+    quartiles = scan.select(
+        pl.col(name).cast(pl.Float64).quantile(share).alias(f"{name} {share}")
+        for name in data.outliers
+        for share in (0.25, 0.5, 0.75)
+    ).collect(engine="streaming")
+    errors = {}
+    for name, act in data.outliers.items():
+        low, middle, high = (quartiles[f"{name} {share}"][0] for share in (0.25, 0.5, 0.75))
+        if middle is None or high == low:
+            continue
+        bounds = (middle - SPREAD * (high - low), middle + SPREAD * (high - low))
+        if act == "error":
+            errors[name] = bounds
+            continue
+        count = scan.select((~pl.col(name).is_between(*bounds)).sum()).collect(engine="streaming").item()
+        if count:
+            findings.warnings.append(
+                f"{name}: {count:,} outside {bounds[0]:g} .. {bounds[1]:g} (median +- {SPREAD} IQR)"
+            )
+    return errors
+
+
+def _any_outside(scan: pl.LazyFrame, bounds: dict[str, tuple[float, float]]) -> bool:
+    import polars as pl
+
+    if not bounds:
+        return False
+    counts = scan.select((~pl.col(name).is_between(*pair)).any() for name, pair in bounds.items()).collect()
+    return any(bool(value) for value in counts.row(0))
+
+
+def _repeated(rows: pl.DataFrame, columns: tuple[str, ...]) -> list[int]:
+    """Positions of rows whose values were there before."""
+    import polars as pl
+
+    return rows.select(~pl.struct(columns).is_first_distinct()).to_series().arg_true().to_list()
+
+
+def _repeated_in_files(
+    dataset: Dataset, paths: list[Path], columns: tuple[str, ...], rows: int
+) -> dict[str, list[int]]:
+    """By file, the rows whose values were there before, in the order of the files."""
+    import polars as pl
+
+    scan = pl.concat([pl.scan_parquet(path).select(columns) for path in paths])
+    # 8 bytes a row instead of the values: what repeats must repeat here too
+    distinct = scan.select(pl.struct(columns).hash(7).n_unique()).collect(engine="streaming").item()
+    if distinct == rows:
+        return {}
+    bad = scan.select(~pl.struct(columns).is_first_distinct()).collect().to_series().arg_true().to_list()
+    result: dict[str, list[int]] = {}
+    start = 0
+    for file, path in zip(dataset.files, paths, strict=True):
+        end = start + pl.scan_parquet(path).select(pl.len()).collect().item()
+        inside = [position - start for position in bad if start <= position < end]
+        if inside:
+            result[file.path] = inside
+        start = end
+    return result
+
+
+def _report(rows: int, parts: list[_Findings]) -> dict[str, Any]:
+    checks: dict[tuple[str, str], dict[str, Any]] = {}
+    for findings in parts:
+        for key, found in findings.checks.items():
+            if not found["failed"]:
+                continue
+            known = checks.setdefault(key, {**found, "failed": 0})
+            known["failed"] += found["failed"]
+    return {
+        "rows": rows,
+        "invalid": sum(len({row for row, _ in findings.rows}) for findings in parts),
+        "checks": sorted(checks.values(), key=lambda check: (-check["failed"], check["column"])),
+        "warnings": [warning for findings in parts for warning in findings.warnings],
+    }
+
+
+def _judge(report: dict[str, Any], data: DataConfig, where: str) -> None:
+    invalid, rows = report["invalid"], report["rows"]
+    if not invalid:
+        return
+    worst = "; ".join(
+        f"{check['column']}: {check['check']}, {check['failed']:,} rows"
+        + (f", such as {', '.join(check['examples'])}" if check["examples"] else "")
+        for check in report["checks"][:EXAMPLES]
+    )
+    if data.on_invalid == "fail":
+        raise DataError(
+            f"{invalid:,} of {rows:,} rows are not what the schema says.",
+            where=where,
+            found=worst,
+            allowed="none, because `data.on_invalid` is `fail`",
+            next_step="mend the source or the schema, or set `data.on_invalid: quarantine`",
+        )
+    if invalid > data.max_invalid_fraction * rows:
+        raise DataError(
+            f"{invalid:,} of {rows:,} rows ({invalid / rows:.1%}) are not what the schema says.",
+            where=where,
+            found=worst,
+            allowed=f"at most {data.max_invalid_fraction:.1%} (`data.max_invalid_fraction`)",
+            next_step="mend the source or the schema",
+        )
