@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def run(config: str) -> Outcome | State[Outcome]:
     """Ingest every batch up to `data.until` that is not there yet, then train. Raises what those two raise."""
     project = load_project(config)
-    if pending_batches(project):
-        ingest(config, until=project.data.until or "")
+    pending = pending_batches(project)
+    if pending:
+        ingest(config, until=pending[-1])
     try:
         return train(config)  # type: ignore[no-any-return]
     except Rejected as error:

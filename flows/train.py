@@ -16,7 +16,7 @@ from tasks.packaging import package_model
 from tasks.profiling import profile_splits
 from tasks.registry import find_champion, find_existing, recorded, register
 from tasks.reporting import write_report
-from tasks.serving_env import prepare_serving
+from tasks.serving_env import prepare_serving, serving_requirements
 from tasks.validation import validate_dataset
 
 from flows.lifecycle import flow, rejected_state
@@ -53,7 +53,8 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
     profiling = profile_splits.submit(splits, project.features)
-    serving = prepare_serving.submit()
+    requirements = serving_requirements()
+    serving = prepare_serving.submit(requirements)
     model = train_model(splits, project.features, project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate)
     baseline = None
@@ -63,7 +64,16 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
     package = check = None
     if decision.passed:
-        package = package_model(model, splits, schema, project.features, project.package, project.name)
+        package = package_model(
+            model,
+            evaluation,
+            splits,
+            schema,
+            project.features,
+            project.package,
+            requirements,
+            project.name,
+        )
         serving()
         check = check_package(package, evaluation, splits, project.features, project.package)
 

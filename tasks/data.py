@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from penstock.refs import DataFile, Dataset
 from tasks import locks, store
 from tasks.caching import task
 from tasks.dvc_config import DEFAULT, cache_folder, remote_url
+from tasks.git import git
 from tasks.settings import settings
 
 CHUNK = 1 << 22
@@ -49,6 +49,13 @@ def resolve_dataset(data: DataConfig, revision: str = "") -> Dataset:
         raise DataError("The dataset's list of files cannot be read.", where=str(_object(version))) from None
     if not listed:
         raise DataError(f"The dataset `{data.path}` has no files.", next_step="ingest a batch")
+    strange = sorted(path for path in listed if not path.endswith(".parquet"))
+    if strange:
+        raise DataError(
+            f"The dataset `{data.path}` has files that are not Parquet.",
+            found=", ".join(strange[:3]),
+            next_step=f"remove them from {data.path}/, then: dvc add {data.path} && dvc push",
+        )
     _require(sorted(set(listed.values())))
     files = (DataFile(path=path, md5=md5, size=_object(md5).stat().st_size) for path, md5 in sorted(listed.items()))
     return Dataset(path=data.path, version=version, files=tuple(files))
@@ -76,7 +83,7 @@ def track(data: DataConfig) -> None:
         try:
             repo.add([data.path])
             repo.push(targets=[f"{data.path}.dvc"])
-        except Exception as error:  # noqa: BLE001  # DVC, fsspec and every remote's library have their own
+        except Exception as error:  # DVC, fsspec and every remote's library have their own
             raise _remote_error(error, "write") from error
 
 
@@ -109,11 +116,9 @@ def _version(data: DataConfig, revision: str) -> str:
 
 
 def _at_revision(name: str, revision: str) -> str:
-    command = ["git", "-C", str(settings().root), "show", f"{revision}:{name}"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise DataError("A revision was asked for, and git is not installed.", found=revision) from None
+    found = git("show", f"{revision}:{name}")
+    if found is None:
+        raise DataError("A revision was asked for, and git is not installed.", found=revision)
     if found.returncode:
         raise DataError(
             f"`{name}` is not in git at `{revision}`.",
@@ -136,7 +141,7 @@ def _require(oids: list[str]) -> None:
         with _repo() as repo:
             try:
                 remote = repo.cloud.get_remote_odb()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 raise _remote_error(error, "read") from error
             with ThreadPoolExecutor(JOBS) as pool:
                 for done in [pool.submit(_fetch, remote, oid) for oid in lacking]:
@@ -176,7 +181,7 @@ def _fetch(remote: Any, oid: str) -> None:
             ) from None
         except PenstockError:
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise _remote_error(error, "read") from error
         if md5.hexdigest() != oid.removesuffix(".dir"):
             raise DataError(

@@ -1,0 +1,44 @@
+"""Builds a Bento and exports it as a tar. Run in a process of its own: `python -m bentos.build REQUEST.json`.
+
+BentoML keeps the first service it imported for the life of a process, and reads BENTOML_HOME when it is imported.
+REQUEST.json: {"name", "version", "context": folder of the sources, "model": folder of the model's files, "labels",
+"metadata", "description", "tar": where to write}.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+SERVICE = "bentos.service:Model"
+
+
+def main() -> None:
+    request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
+    import bentoml
+
+    tag = f"{request['name']}:{request['version']}"
+    with bentoml.models.create(tag, labels=request["labels"], metadata=request["metadata"]) as model:
+        for path in Path(request["model"]).iterdir():
+            shutil.copyfile(path, model.path_of(path.name))
+    bento = bentoml.build(
+        service=SERVICE,
+        name=request["name"],
+        version=request["version"],
+        build_ctx=request["context"],
+        include=["**/*.py", "requirements.txt"],
+        labels=request["labels"],
+        description=request["description"],
+        models=[{"tag": tag, "alias": "model"}],
+        # everything is pinned already: locking again would ask the network
+        python={"requirements_txt": "requirements.txt", "lock_packages": False},
+        docker={"python_version": request["python"]},
+    )
+    bentoml.export_bento(bento.tag, request["tar"], "tar")  # an absolute path: a relative one lands in the root folder
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Git, by its command line. Everything here works without it, and says so."""
+
+from __future__ import annotations
+
+import subprocess
+
+from penstock.config import Project
+from penstock.errors import DataError
+from tasks.caching import task
+from tasks.settings import settings
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """What `git` said in the checkout, or None where it is not installed."""
+    command = ["git", "-C", str(settings().root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+
+
+@task(cached=False)
+def commit_dataset(project: Project, message: str) -> str:
+    """Commit the dataset's .dvc file, and nothing else, whatever is staged. The commit's hash, or "" if it was there.
+
+    Raises DataError where git is missing or refuses.
+    """
+    name = f"{project.data.path}.dvc"
+    _must("add", "--force", "--", name)
+    if not _must("status", "--porcelain", "--", name).strip():
+        return ""
+    _must("commit", "--quiet", "-m", message, "--", name)
+    return _must("rev-parse", "HEAD").strip()
+
+
+def _must(*arguments: str) -> str:
+    said = git(*arguments)
+    if said is None or said.returncode:
+        words = "git is not installed" if said is None else (said.stderr or said.stdout).strip()
+        raise DataError(
+            "The dataset's .dvc file could not be committed to git; the data themselves are versioned and pushed.",
+            where=str(settings().root),
+            found=words[:300],
+            next_step="mend git and commit the file by hand, or leave out --commit",
+        )
+    return said.stdout

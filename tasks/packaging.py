@@ -1,0 +1,170 @@
+"""Packages a model as a Bento: an immutable tar of the model, the compiled schema, the service, its requirements."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import FeaturesConfig, PackageConfig
+from penstock.errors import PackagingError
+from penstock.refs import Evaluation, FileRef, Model, Package, Splits
+from penstock.schema import compile_spec, parse_schema
+from tasks import store
+from tasks.caching import task
+from tasks.settings import settings
+from tasks.source import CODE, closure
+
+if TYPE_CHECKING:
+    import bentos.build  # never imported here, but what they do makes the result: part of the cache key
+    import bentos.launch
+    import bentos.service  # noqa: F401
+
+SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1", "calibration_error")
+
+
+@task(libraries=("bentoml",))
+def package_model(
+    model: Model,
+    evaluation: Evaluation,
+    splits: Splits,
+    schema: str,
+    features: FeaturesConfig,
+    package: PackageConfig,
+    requirements: FileRef,
+    name: str,
+) -> Package:
+    """A Bento of project ``name``. Its tag says what is in it: equal inputs get equal tags.
+
+    Raises PackagingError with BentoML's words if it cannot be built.
+    """
+    categories = store.read_json(splits.categories)
+    spec = compile_spec(parse_schema(schema, "the project's schema"), features, categories, package)
+    spec_ref = store.put_json(spec, "schema.json")
+    sources = _sources()
+    parts = [
+        model.booster.sha256,
+        spec_ref.sha256,
+        requirements.sha256,
+        evaluation.metrics.sha256,
+        package.model_dump(),
+    ]
+    code = {path: hashlib.sha256(content).hexdigest() for path, content in sources.items()}
+    version = hashlib.sha256(json.dumps([parts, code], sort_keys=True).encode()).hexdigest()[:16]
+    about = _about(f"{name}:{version}", model, evaluation, splits, package, name)
+    with store.readable_errors(settings().store), tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+        folder = Path(scratch)
+        _lay_out(folder / "context", {**sources, "requirements.txt": store.read_bytes(requirements)})
+        contents = {"schema.json": store.read_bytes(spec_ref), "model.ubj": store.read_bytes(model.booster)}
+        _lay_out(folder / "model", {**contents, "about.json": json.dumps(about, indent=1).encode()})
+        tar = folder / "bento.tar"
+        _build(folder, tar, name, version, about, package)
+        unpack(tar, folder / "unpacked")
+        digest = content_digest(folder / "unpacked")
+        with store.new_file("bento.tar") as draft:
+            shutil.move(tar, draft.path)
+    return Package(bento=draft.ref, tag=about["bento"], digest=digest, schema_spec=spec_ref)
+
+
+def unpack(tar: Path, folder: Path) -> None:
+    """Extract a Bento, refusing members that would land outside of ``folder``."""
+    with tarfile.open(tar) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def content_digest(folder: Path) -> str:
+    """SHA-256 over the sorted names and contents of a folder's files, wherever and whenever it was unpacked."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        with path.open("rb") as file:
+            total.update(f"{path.relative_to(folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _sources() -> dict[str, bytes]:
+    """The files of ours that the server needs: the service, the launcher and what they import."""
+    paths = {path for module in ("bentos.service", "bentos.launch") for path in closure(module)}
+    paths |= {"bentos/__init__.py", "penstock/__init__.py"}
+    return {path: (CODE / path).read_bytes() for path in sorted(paths)}
+
+
+def _about(
+    tag: str, model: Model, evaluation: Evaluation, splits: Splits, package: PackageConfig, name: str
+) -> dict[str, Any]:
+    metrics = store.read_json(evaluation.metrics)
+    summary = store.read_json(splits.summary)
+    return {
+        "bento": tag,
+        "project": name,
+        "purpose": package.purpose,
+        "intended_use": package.intended_use,
+        "owner": package.owner,
+        "model_sha256": model.booster.sha256,
+        "dataset": summary["dataset"],
+        "threshold": metrics["threshold"],
+        "test_rows": metrics["rows"],
+        "metrics": {key: metrics["metrics"].get(key) for key in SHOWN},
+    }
+
+
+def _build(folder: Path, tar: Path, name: str, version: str, about: dict[str, Any], package: PackageConfig) -> None:
+    labels = {
+        "penstock.project": name,
+        "penstock.model": about["model_sha256"][:16],
+        "penstock.dataset": about["dataset"].removesuffix(".dir"),
+    }
+    request = {
+        "name": name,
+        "version": version,
+        "context": str(folder / "context"),
+        "model": str(folder / "model"),
+        "labels": labels,
+        "metadata": {"threshold": about["threshold"], "metrics": about["metrics"]},
+        "description": f"{package.purpose}\n\n{package.intended_use}".strip(),
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "tar": str(tar),
+    }
+    order = folder / "request.json"
+    order.write_text(json.dumps(request))
+    environment = {
+        **os.environ,
+        "BENTOML_HOME": str(folder / "home"),  # one writer, so that parallel builds cannot read each other's halves
+        "BENTOML_DO_NOT_TRACK": "true",
+        "PYTHONPATH": str(CODE),
+    }
+    said = subprocess.run(
+        [sys.executable, "-m", "bentos.build", str(order)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said.returncode or not tar.is_file():
+        words = (said.stderr or said.stdout).strip().splitlines()
+        raise PackagingError(
+            "BentoML could not build the package.",
+            where=f"{name}:{version}",
+            found=(words[-1] if words else f"exit code {said.returncode}")[:400],
+            next_step="PENSTOCK_DEBUG=1 shows where; then run the command again, finished steps are kept",
+        )
+
+
+def _lay_out(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _scratch() -> Path:
+    folder = settings().store / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

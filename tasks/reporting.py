@@ -1,0 +1,168 @@
+"""The report of a training run: one HTML file that needs nothing beside itself, in the store and under `reports/`.
+
+Reads what the candidate names in the store; writes `<home>/reports/<project>/` and Prefect's artifacts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from penstock.candidate import Candidate, Release
+from penstock.config import METRICS, Project
+from penstock.errors import DataError
+from penstock.gate import Check
+from penstock.metrics import LOWER_IS_BETTER
+from penstock.refs import FileRef
+from tasks import artifacts, store
+from tasks.caching import task
+from tasks.plots import Scored, calibration, learning_curve, precision_recall, roc
+from tasks.settings import settings
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+LATEST = "latest"
+
+
+@task(cached=False)
+def write_report(candidate: Candidate, release: Release, project: Project) -> FileRef:
+    """Render the report, keep it in the store and where `penstock report` finds it, and tell Prefect of it."""
+    html = render(candidate, release, project).encode()
+    ref = store.put_bytes(html, "report.html")
+    folder, name = _folder(project.name), release.version or f"rejected-{release.sequence}"
+    with store.readable_errors(folder):
+        store.write_atomic(folder / f"{name}.html", html)
+        store.write_atomic(folder / f"{name}.json", json.dumps(ref.model_dump(), sort_keys=True).encode())
+        store.write_atomic(folder / f"{LATEST}.html", html)
+    key = project.name.replace("_", "-")  # Prefect takes no underscore in an artifact's key
+    artifacts.markdown(f"{key}-report", _markdown(candidate, release))
+    artifacts.table(f"{key}-gates", [check.model_dump() for check in _failed_first(candidate.decision.checks)])
+    return ref
+
+
+def report_path(project: str, version: str = "") -> Path:
+    """The report of ``version``, or the latest one. Raises DataError, naming those there are, when it is not there."""
+    return _known(project, version, ".html")
+
+
+def report_ref(project: str, name: str) -> FileRef:
+    """The report as a file of the store; ``name`` is a version or `rejected-<number>`. Raises DataError likewise."""
+    return FileRef.model_validate_json(_known(project, name, ".json").read_bytes())
+
+
+def render(candidate: Candidate, release: Release, project: Project) -> str:
+    """The report's HTML: equal for equal inputs."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent)
+    metrics = store.read_json(candidate.evaluation.metrics)
+    baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
+    checks = _failed_first(candidate.decision.checks)
+    in_slice = [check for check in checks if check.passed and " on " in check.name]
+    code = json.dumps(candidate.lineage.code, sort_keys=True)
+    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+        candidate=candidate,
+        release=release,
+        project=project,
+        lineage=candidate.lineage,
+        code_hash=hashlib.sha256(code.encode()).hexdigest()[:12],
+        checks=[check for check in checks if check not in in_slice],
+        slice_checks=in_slice,
+        metrics=metrics,
+        incomparable=baseline.get("incomparable", ""),
+        has_champion="metrics" in baseline,
+        rows=_metric_rows(metrics, baseline),
+        plots=[(title, Markup(svg), note) for title, svg, note in _plots(candidate, metrics, baseline)],  # noqa: S704
+        splits=store.read_json(candidate.splits.summary),
+        validation=store.read_json(candidate.checked.report),
+    )
+
+
+def _folder(project: str) -> Path:
+    return settings().home / "reports" / project
+
+
+def _known(project: str, version: str, suffix: str) -> Path:
+    found = {path.stem: path for path in _folder(project).glob(f"*{suffix}")}
+    if (version or LATEST) in found:
+        return found[version or LATEST]
+    names = sorted(found.keys() - {LATEST}, key=_natural)
+    raise DataError(
+        f"There is no report of `{project}`" + (f" named `{version}`." if version else " yet."),
+        found=f"{len(names)} other reports" if len(names) != 1 else "one other report",
+        allowed=", ".join(names) or "a version, once there is one",
+        next_step=f"penstock report {project} {names[-1]}" if names else f"penstock run {project}",
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key by which v10 comes after v9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _failed_first(checks: tuple[Check, ...]) -> list[Check]:
+    return sorted(checks, key=lambda check: check.passed)
+
+
+def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each metric: test, validation, champion, and the difference with whether it is for the better."""
+    rows = []
+    for name in METRICS:
+        test, champion = metrics.get("metrics", {}).get(name), baseline.get("metrics", {}).get(name)
+        change = None if test is None or champion is None else test - champion
+        lower = name in LOWER_IS_BETTER
+        better = None if change is None or not round(change, 4) else (change < 0) == lower
+        rows.append({
+            "name": name,
+            "lower": lower,
+            "test": test,
+            "validation": metrics.get("validation", {}).get("metrics", {}).get(name),
+            "champion": champion,
+            "change": change,
+            "verdict": "" if better is None else "better" if better else "worse",
+        })  # fmt: skip
+    return rows
+
+
+def _plots(candidate: Candidate, metrics: dict[str, Any], baseline: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(title, SVG, what it shows) of every plot; the champion's curves too where it could be scored."""
+    models = [Scored("candidate", "first", metrics, store.read_json(candidate.evaluation.curves))]
+    if candidate.baseline and "metrics" in baseline:
+        models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))
+    history = store.read_json(candidate.model.history)
+    return [roc(models), precision_recall(models), calibration(models), learning_curve(history)]
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    text = "–" if value is None else format(value, form)
+    return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
+
+
+def _short(value: float | None) -> str:
+    return _number(value, ",.0f" if value is not None and float(value).is_integer() else ".6g")
+
+
+def _whole(value: int | None) -> str:
+    return _number(value, ",d")
+
+
+def _percent(value: float | None) -> str:
+    return _number(value, ".2%")
+
+
+def _markdown(candidate: Candidate, release: Release) -> str:
+    metrics = store.read_json(candidate.evaluation.metrics)
+    baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
+    lines = [f"# {release.project}: {release.verdict.upper()} {release.version}".rstrip(), ""]
+    lines += [f"- {escape(' '.join(reason.split()))}" for reason in candidate.decision.reasons]
+    lines += ["", "| metric | test | validation | champion |", "| --- | ---: | ---: | ---: |"]
+    for row in _metric_rows(metrics, baseline):
+        lines.append(
+            f"| {row['name']} | " + " | ".join(_number(row[key]) for key in ("test", "validation", "champion")) + " |"
+        )
+    return "\n".join(lines)
