@@ -59,7 +59,8 @@ def package_model(
     code = {path: hashlib.sha256(content).hexdigest() for path, content in sources.items()}
     version = hashlib.sha256(json.dumps([parts, code], sort_keys=True).encode()).hexdigest()[:16]
     about = _about(f"{name}:{version}", model, evaluation, splits, package, name)
-    with store.readable_errors(settings().store), tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+    # not below the home: BentoML refuses to read a path with a part that starts with a dot, such as `.penstock`
+    with store.readable_errors(settings().store), tempfile.TemporaryDirectory(prefix="penstock-") as scratch:
         folder = Path(scratch)
         _lay_out(folder / "context", {**sources, "requirements.txt": store.read_bytes(requirements)})
         contents = {"schema.json": store.read_bytes(spec_ref), "model.ubj": store.read_bytes(model.booster)}
@@ -163,8 +164,3 @@ def _lay_out(folder: Path, files: dict[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-
-def _scratch() -> Path:
-    folder = settings().store / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -193,12 +193,10 @@ def readable_errors(where: Path) -> Iterator[None]:
     except PenstockError:
         raise
     except OSError as error:
-        steps = {
-            errno.ENOSPC: "free some space and run the command again; what was finished is kept",
-            errno.EDQUOT: "free some of the quota and run the command again; what was finished is kept",
-            errno.EROFS: "set PENSTOCK_HOME to a folder that can be written",
-            errno.EACCES: "set PENSTOCK_HOME to a folder that can be written",
-        }
+        elsewhere = "set PENSTOCK_HOME to a folder that can be written"
+        kept = "; then run the command again: what was finished is kept"
+        steps = {errno.ENOSPC: f"free some space{kept}", errno.EDQUOT: f"free some of the quota{kept}"}
+        steps |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR), elsewhere)
         raise StorageError(
             f"A file could not be written: {os.strerror(error.errno) if error.errno else error}.",
             where=str(error.filename or where),

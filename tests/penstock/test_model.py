@@ -102,7 +102,9 @@ def test_convergence_is_watched() -> None:
     assert "raise `train.rounds`" in fitted(short).warnings[0]
     with pytest.raises(TrainingError, match="did not converge"):
         fitted(short.model_copy(update={"on_no_convergence": "fail"}))
-    greedy = TrainConfig(rounds=20, early_stopping_rounds=3, params={"max_depth": 12, "eta": 1.0, "min_child_weight": 0})
+    greedy = TrainConfig(
+        rounds=20, early_stopping_rounds=3, params={"max_depth": 12, "eta": 1.0, "min_child_weight": 0}
+    )
     assert "first tree was the best" in fitted(greedy).warnings[0]
 
 

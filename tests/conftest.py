@@ -1,0 +1,116 @@
+"""A checkout of its own for each test, and one Prefect server for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import settings as hypothesis_settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TINY = REPOSITORY / "tests" / "tiny"
+
+# examples are drawn from a fixed seed: a run that fails, fails again
+hypothesis_settings.register_profile("penstock", deadline=None, derandomize=True, database=None)
+hypothesis_settings.load_profile("penstock")
+
+for name in [name for name in os.environ if name.startswith(("PENSTOCK_", "PREFECT_"))]:
+    del os.environ[name]  # whatever the developer's shell says
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process the tests start would compile everything anew
+sys.path.insert(0, str(REPOSITORY))
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder with the tiny project, its home, and ways to change both."""
+
+    root: Path
+    home: Path
+    environment: dict[str, str]
+
+    def change(self, **sections: Any) -> None:
+        """Merge into configs/tiny.yaml; a value of None takes a key out."""
+        path = self.root / "configs" / "tiny.yaml"
+        tree = yaml.safe_load(path.read_text())
+        _merge(tree, sections)
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+    def source(self, **options: Any) -> None:
+        """What the source yields from now on: see tiny_source.py."""
+        (self.root / "tiny_source.json").write_text(json.dumps(options))
+
+    def penstock(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command line, in a new process."""
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY), **environment},
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=300,
+        )
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", *arguments]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Serving environments, installed once for all tests."""
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database that is migrated: making one takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    code = f"import mlflow; mlflow.set_tracking_uri('sqlite:///{path}'); mlflow.search_experiments()"
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+    return path
+
+
+@pytest.fixture
+def checkout(
+    tmp_path: Path, environments: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Checkout]:
+    """The tiny project in a folder of its own; this process's settings point there."""
+    from tasks.settings import settings
+
+    root = tmp_path / "checkout"
+    shutil.copytree(TINY, root, ignore=shutil.ignore_patterns("__pycache__"))
+    home = root / ".penstock"
+    (home / "mlflow").mkdir(parents=True)
+    shutil.copyfile(mlflow_template, home / "mlflow" / "mlflow.db")
+    (home / "environments").symlink_to(environments)
+    variables = {"PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(home), "PENSTOCK_THREADS": "2"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(root)
+    path = list(sys.path)
+    settings.cache_clear()
+    yield Checkout(root, home, variables)
+    settings.cache_clear()
+    sys.path[:] = path
+    sys.modules.pop("tiny_source", None)
+
+
+def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            tree.pop(key, None)
+        elif isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
