@@ -7,12 +7,14 @@ Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 re
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
 from flows.terminal import readable_errors, watching
 from penstock import __version__
+from penstock.errors import PackagingError
 
 PROJECT = click.argument("project")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -111,6 +113,22 @@ def train(project: str, revision: str, as_json: bool) -> None:
     with watching():
         outcome = train_flow(project, revision=revision)
     _finish(outcome, as_json, changed=True)
+
+
+@main.command()
+@PROJECT
+@click.argument("version", required=False)
+@click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@AS_JSON
+def serve(project: str, version: str | None, port: int, as_json: bool) -> None:
+    """Serve the newest release, or VERSION, on this machine until Ctrl-C; prints how to call it."""
+    from flows.serve import serving
+
+    with serving(project, version or "", port) as (facts, server):
+        click.echo(facts.model_dump_json(indent=1) if as_json else str(facts))
+        sys.stdout.flush()
+        server.process.wait()
+    raise PackagingError("The server ended by itself.", where=facts.address, next_step="start it again")
 
 
 @main.command()

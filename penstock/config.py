@@ -72,7 +72,7 @@ class DataConfig(Section):
 class FeaturesConfig(Section):
     """What the model sees. The label and the time column are never features."""
 
-    label: str = Field(description="The column to predict: boolean, or 0 and 1.")
+    label: str = Field(description="The column to predict: Boolean, never null.")
     time: str | None = Field(default=None, description="The column that orders rows in time; needed to split by time.")
     group: str | None = Field(default=None, description="The column whose values must not be shared between splits.")
     categorical: tuple[str, ...] = Field(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from penstock.config import Project, parse
 from penstock.errors import ConfigError
+from penstock.refs import FileRef
 from penstock.schema import parse_schema, require_columns
 from tasks.settings import settings
+from tasks.store import read_json
 
 
 def load_project(config: str | Path) -> Project:
@@ -31,6 +33,11 @@ def load_project(config: str | Path) -> Project:
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
     require_columns(columns, project.features, project.evaluate.slices, where)
     return project
+
+
+def recorded_project(config: FileRef) -> Project:
+    """The project as it was when a release was made of it."""
+    return Project.model_validate(read_json(config))
 
 
 def config_path(config: str | Path) -> Path:

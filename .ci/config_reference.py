@@ -1,0 +1,84 @@
+"""Writes docs/config.md, the reference of a project's YAML: `uv run python .ci/config_reference.py`."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from pathlib import Path
+from types import NoneType, UnionType
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from penstock.config import Bound, Project
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
+HEAD = """\
+# The project's YAML
+
+Every key of `configs/NAME.yaml`. Unknown keys are errors; a wrong value is reported with its file, line and what is
+allowed. `penstock schema` prints the same as JSON Schema. This page is made by `.ci/config_reference.py`.
+"""
+
+
+def page() -> str:
+    parts = [HEAD, _table(Project)]
+    for name, field in Project.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
+            if name == "gate":
+                parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
+    return "\n".join(parts)
+
+
+def _table(section: type[BaseModel]) -> str:
+    rows = ["| key | what | values | default |", "|---|---|---|---|"]
+    for key, field in section.model_fields.items():
+        text = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{field.alias or key}` | {text} | {_values(field)} | {_default(field)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(field: FieldInfo) -> str:
+    limits = []
+    for rule in field.metadata:
+        limits += [
+            f"{sign} {getattr(rule, name)}"
+            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+            if hasattr(rule, name)
+        ]
+    return " ".join([_type(field.annotation), *limits]).replace("|", "\\|")
+
+
+def _type(kind: typing.Any) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin in (typing.Union, UnionType):
+        return " or ".join(_type(part) for part in arguments if part is not NoneType)
+    if origin is dict:
+        return f"mapping to {_type(arguments[1])}"
+    if origin is tuple:
+        return "list of names"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "a section" if kind is not Bound else "a bound"
+    return {str: "text", int: "whole number", float: "number", bool: "true, false"}.get(kind, str(kind))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined or value in ({}, (), "") or isinstance(value, BaseModel):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())
+    sys.stdout.write(f"{PAGE.name} written\n")
