@@ -84,7 +84,9 @@ def _columns() -> list[pl.Expr]:
     scheduled = pl.col("hour_utc") + pl.duration(minutes="minute")
     identity = [pl.col("carrier"), pl.col("flight").cast(pl.String), pl.col("origin"), date.dt.to_string("%Y%m%d")]
     return [
-        pl.concat_str(*identity, pl.col("sched_dep_time").cast(pl.String).str.zfill(4), separator="-").alias("flight_id"),
+        pl.concat_str(*identity, pl.col("sched_dep_time").cast(pl.String).str.zfill(4), separator="-").alias(
+            "flight_id"
+        ),
         scheduled.alias("scheduled"),
         pl.col("carrier", "origin", "dest"),
         pl.col("month").cast(pl.Int16),

@@ -75,6 +75,7 @@ def _scored(
     """(the ``extra`` columns, label, score) of every row of a split, in the file's order."""
     import numpy as np
     import polars as pl
+
     from penstock.features import encode_frame
 
     others, labels, scores = [], [], []
@@ -112,6 +113,7 @@ def _single_rows(split: FileRef, features: FeaturesConfig, known: dict[str, list
     """The first rows as the server sees them: float32, categories as codes. Shape (LATENCY_ROWS, features)."""
     import numpy as np
     import polars as pl
+
     from penstock.features import encode_frame
 
     frame = encode_frame(next(raw_batches(store.locate(split), list(features.names), LATENCY_ROWS)), features, known)

@@ -26,7 +26,7 @@ def prefect_task(ours: Task[Any, Any]) -> Any:
     """The Prefect task that runs ``ours``. Nothing is retried: what fails here fails the same way again."""
     policy: CachePolicy = NO_CACHE
     if ours.cached:
-        policy = ContentPolicy(ours).configure(isolation_level="SERIALIZABLE", lock_manager=FlockManager())  # type: ignore[arg-type]
+        policy = ContentPolicy(ours=ours).configure(isolation_level="SERIALIZABLE", lock_manager=FlockManager())  # type: ignore[arg-type]
     return prefect.task(
         ours.fn,
         name=ours.name,

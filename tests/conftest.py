@@ -114,3 +114,38 @@ def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
             _merge(tree[key], value)
         else:
             tree[key] = value
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one real Prefect server, started as Penstock starts it, for every test that runs a flow."""
+    root = tmp_path_factory.mktemp("server")
+    shutil.copytree(TINY, root, dirs_exist_ok=True)
+    environment = {**os.environ, "PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(root / ".penstock")}
+    environment |= {"PYTHONPATH": str(REPOSITORY)}
+
+    def ask(code: str) -> str:
+        command = [sys.executable, "-c", f"from tasks import platform; {code}"]
+        return subprocess.run(
+            command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
+
+    try:
+        yield ask("print(platform.ensure_server())").splitlines()[-1]
+    finally:
+        if "prefect" in sys.modules:
+            from prefect.events.worker import EventsWorker
+
+            EventsWorker.drain_all(timeout=5)  # without it the client keeps asking for a server that is gone
+        ask("platform.down()")
+
+
+@pytest.fixture
+def live(checkout: Checkout, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A checkout whose flows run against the session's Prefect server."""
+    from tasks.settings import settings
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    checkout.environment["PREFECT_API_URL"] = prefect_api
+    settings.cache_clear()
+    return checkout

@@ -44,7 +44,7 @@ def test_links_and_paths_in_the_docs_lead_somewhere(page):
 
 
 def test_nothing_names_a_registry():
-    """Addresses of package registries stay out of the repository: where packages come from is the machine's business."""
+    """Where packages come from is the machine's business: no registry's address is in the repository."""
     words = re.compile(r"https?://[\w.-]*(pypi|pythonhosted|npmjs|deb\.debian)[\w./-]*")
     for path in [ROOT / "pyproject.toml", ROOT / "bentos" / "requirements.txt", ROOT / ".ci" / "run"]:
         assert not words.search(path.read_text()), path.name

@@ -1,0 +1,77 @@
+"""The ledger's files: `<home>/ledger/<project>/000001.json`, one an event, created once and never written again.
+
+A number can be taken by one writer only (the file is linked into place complete, or not at all), so two processes
+cannot both append event 7, and no lock is needed to read.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.errors import StorageError
+from penstock.ledger import Event, require_unbroken
+from tasks.settings import settings
+from tasks.store import readable_errors, write_atomic
+
+
+def read_all(project: str) -> list[Event]:
+    """Every event of a project, in order. Raises StorageError if one is damaged or missing."""
+    folder = _folder(project)
+    events = []
+    for path in sorted(folder.glob("[0-9]*.json")):
+        try:
+            events.append(Event.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise StorageError(
+                "An event of the ledger cannot be read.",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                next_step="put the file back from a backup; the ledger is not used while it is damaged",
+            ) from None
+    require_unbroken(events, str(folder))
+    return events
+
+
+def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -> Event | None:
+    """Append what ``make`` says, given the events so far: an event's fields without number, time and author.
+
+    If another process is faster, ``make`` is asked again with its event added. None from ``make`` appends nothing.
+    """
+    folder = _folder(project)
+    with readable_errors(folder):
+        while True:
+            events = read_all(project)
+            fields = make(events)
+            if fields is None:
+                return None
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            event = Event(sequence=len(events) + 1, time=now, project=project, by=author(), **fields)
+            try:
+                path = folder / f"{event.sequence:06}.json"
+                write_atomic(path, event.model_dump_json(indent=1).encode(), exclusive=True)
+            except FileExistsError:
+                continue
+            return event
+
+
+def author() -> str:
+    """Who acts: the CI job's name for it if there is one, else user@host."""
+    if os.environ.get("GITHUB_ACTOR"):
+        return f"{os.environ['GITHUB_ACTOR']} (GitHub Actions)"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no entry for this number in the password file: containers
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _folder(project: str) -> Path:
+    return settings().ledger / project

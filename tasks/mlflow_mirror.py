@@ -1,0 +1,190 @@
+"""Mirrors the ledger to MLflow, for its UI and for other tools. The ledger stays the truth.
+
+One run per event, found again by its tags, so that mirroring twice changes nothing; a registered model version per
+release, tagged with what it came from, with the alias `blessed` on the newest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.candidate import Candidate, Release
+from penstock.config import Project
+from penstock.errors import PlatformError
+from penstock.refs import FileRef
+from tasks import locks, store
+from tasks.caching import task
+from tasks.dvc_config import without_credentials
+from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BATCH = 900  # metrics that one call may log; MLflow allows 1000
+
+
+@task(cached=False)
+def mirror_to_mlflow(candidate: Candidate, release: Release, report: FileRef, project: Project) -> None:
+    """Log the run and, for a release, its model version. Raises PlatformError when the tracking server is not there:
+    the release is registered all the same, and the next run of the project mirrors it again."""
+    with _quiet(), _readable_errors(release), locks.exclusive("mlflow"):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+        tags = _tags(candidate, release)
+        experiment = _experiment(client, project.name)
+        found = client.search_runs(
+            [experiment], f"tags.`penstock.record` = '{release.record.sha256}' and attributes.status = 'FINISHED'"
+        )
+        run_id = found[0].info.run_id if found else _log_run(client, experiment, candidate, release, report, tags)
+        if release.version:
+            _register(client, project, release, run_id, tags)
+        store.write_atomic(_mark(release), run_id.encode())
+
+
+def mirrored(release: Release) -> bool:
+    """Whether MLflow was told of this release: read from a mark under the home, without asking MLflow."""
+    return _mark(release).exists()
+
+
+def _mark(release: Release) -> Path:
+    return settings().home / "mlflow" / "told" / release.project / release.record.sha256
+
+
+def tracking_uri() -> str:
+    """`PENSTOCK_MLFLOW_URI`, or SQLite under the home."""
+    if settings().mlflow_uri:
+        return settings().mlflow_uri
+    folder = settings().home / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    known = client.get_experiment_by_name(name)
+    if known:
+        return str(known.experiment_id)
+    place = None if settings().mlflow_uri else (settings().home / "mlflow" / "artifacts" / name).as_uri()
+    return str(client.create_experiment(name, artifact_location=place))
+
+
+def _log_run(
+    client: MlflowClient, experiment: str, candidate: Candidate, release: Release, report: FileRef, tags: dict[str, str]
+) -> str:
+    from mlflow.entities import Metric, Param, RunTag
+
+    name = release.version or f"rejected-{release.sequence}"
+    run_id = str(client.create_run(experiment, run_name=name).info.run_id)
+    config = store.read_json(candidate.lineage.config)
+    params = [
+        Param(key, str(value)[:6000]) for key, value in _flat({"train": config["train"], "split": config["split"]})
+    ]
+    client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
+    metrics = [Metric(key, value, 0, step) for key, value, step in _metrics(candidate)]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {"report.html": report, "record.json": release.record, "model/model.ubj": candidate.model.booster}
+        files |= {"metrics.json": candidate.evaluation.metrics, "curves.json": candidate.evaluation.curves}
+        for path, ref in files.items():
+            target = Path(scratch) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(store.locate(ref), target)
+        client.log_artifacts(run_id, scratch)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _register(client: MlflowClient, project: Project, release: Release, run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    about = f"{project.package.purpose}\n\n{project.package.intended_use}".strip()
+    try:
+        client.create_registered_model(project.name, description=about)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        client.update_registered_model(project.name, about)
+    known = client.search_model_versions(
+        f"name = '{project.name}' and tag.`penstock.record` = '{release.record.sha256}'"
+    )
+    if known:
+        return
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    made = client.create_model_version(project.name, source, run_id, tags=tags, description=release.version)
+    client.set_registered_model_alias(project.name, "blessed", made.version)
+    client.set_registered_model_alias(
+        project.name, release.version.removeprefix(f"{project.name}-") + "-release", made.version
+    )
+
+
+def _tags(candidate: Candidate, release: Release) -> dict[str, str]:
+    lineage = candidate.lineage
+    return {
+        "penstock.version": release.version or "none",
+        "penstock.blessing": release.verdict,
+        "penstock.sequence": str(release.sequence),
+        "penstock.identity": release.identity,
+        "penstock.record": release.record.sha256,
+        "penstock.dataset": candidate.dataset.version,
+        "penstock.commit": lineage.git_commit + (" (dirty)" if lineage.git_dirty else ""),
+        "penstock.config": lineage.config.sha256,
+        "penstock.environment": lineage.environment,
+        "penstock.model": candidate.model.booster.sha256,
+        "penstock.bento": candidate.package.tag if candidate.package else "none",
+        "penstock.champion": candidate.decision.champion or "none",
+    }
+
+
+def _metrics(candidate: Candidate) -> Iterator[tuple[str, float, int]]:
+    """(name, value, step): test and validation metrics, and the learning curve by iteration."""
+    found = store.read_json(candidate.evaluation.metrics)
+    for prefix, values in (("", found["metrics"]), ("validation_", found["validation"]["metrics"])):
+        yield from ((f"{prefix}{name}", value, 0) for name, value in values.items() if value is not None)
+    history = store.read_json(candidate.model.history)
+    for part in ("train", "validation"):
+        yield from ((f"loss_{part}", value, step) for step, value in enumerate(history[part]))
+
+
+def _flat(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from _flat(value, name)
+        else:
+            yield name, value
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow and alembic tell of every migration and registration; errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _readable_errors(release: Release) -> Iterator[None]:
+    try:
+        yield
+    except PlatformError:
+        raise
+    except Exception as error:  # MLflow's, SQLAlchemy's, requests' and the artifact store's own
+        raise PlatformError(
+            f"{release.version or 'The rejected candidate'} is registered, but MLflow could not be told.",
+            where=without_credentials(tracking_uri()),
+            found=without_credentials(str(error).splitlines()[0])[:300],
+            next_step="make MLflow reachable, or correct PENSTOCK_MLFLOW_URI; the next train run catches up",
+        ) from error

@@ -1,0 +1,123 @@
+"""The main job whole, on a small table, with the real DVC, XGBoost, BentoML, MLflow, whylogs and Prefect."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from flows.plan import nothing_to_do, plan_run
+from flows.run import run
+from flows.train import train
+from penstock.errors import Rejected
+from tasks import store
+from tasks.registry import read_ledger
+from tasks.reporting import report_path
+
+STRICT = {"metrics": {"auc": {"min": 0.99}}}
+
+
+def steps(config: str = "tiny") -> dict[str, tuple[bool, tuple[str, ...]]]:
+    return {step.name: (step.runs, step.reasons) for step in plan_run(config)}
+
+
+def flow_runs(api: str) -> int:
+    request = urllib.request.Request(f"{api}/flow_runs/count", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read())
+
+
+def test_from_nothing_to_a_release_and_then_nothing_to_do(live, prefect_api):
+    assert steps()["ingest"] == (True, ("not in the dataset yet: b1 .. b3, 3 batches",))
+    outcome = run("tiny")
+    release, candidate = outcome.release, outcome.candidate
+    assert (release.version, release.verdict, release.new) == ("tiny-v1", "blessed", True)
+    assert candidate.check.max_difference == 0
+    assert candidate.decision.passed
+    assert store.intact(release.record)
+    assert "tiny-v1" in report_path("tiny").read_text()
+    assert [event.kind for event in read_ledger("tiny")] == ["registered"]
+
+    before = flow_runs(prefect_api)
+    again = nothing_to_do("tiny")
+    assert again is not None
+    assert again.release.version == "tiny-v1"
+    assert flow_runs(prefect_api) == before
+    assert not any(runs for runs, _ in steps().values())
+
+
+def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
+    run("tiny")
+    live.change(train={"params": {"max_depth": 4}})
+    plan = steps()
+    assert {name for name, (runs, _) in plan.items() if not runs} >= {"validate dataset", "split dataset"}
+    assert plan["train model"] == (True, ("config: train.params.max_depth changed (3 -> 4)",))
+    assert plan["evaluate model"] == (True, ("needs what `train model` makes",))
+    second = train("tiny")
+    assert second.release.version == "tiny-v2"
+    assert second.candidate.champion.version == "tiny-v1"
+    assert second.candidate.baseline is not None
+
+    live.change(train={"params": {"max_depth": 3}})  # back: that release is there already
+    assert train("tiny").release.version == "tiny-v1"
+    assert len(read_ledger("tiny")) == 2
+
+
+def test_a_candidate_that_the_gates_refuse(live, prefect_api):
+    """The planted defect: a bound that no model of this table meets. The clean twin is every other test here."""
+    live.change(gate=STRICT)
+    with pytest.raises(Rejected) as caught:
+        run("tiny")
+    assert "auc" in caught.value.found
+    assert "at least 0.99" in caught.value.found
+    (event,) = read_ledger("tiny")
+    assert (event.kind, event.version) == ("rejected", "")
+    assert "REJECTED" in report_path("tiny").read_text().upper()
+    names = {found["name"]: found["state"] for found in _states(prefect_api, "train")}
+    assert {"type": "FAILED", "name": "Rejected"}.items() <= next(reversed(names.values())).items()
+
+    with pytest.raises(Rejected):  # the same again: told at once, recorded once
+        run("tiny")
+    assert len(read_ledger("tiny")) == 1
+
+
+def _states(api: str, flow: str) -> list[dict]:
+    body = json.dumps({"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}).encode()
+    request = urllib.request.Request(f"{api}/flow_runs/filter", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read())
+
+
+def test_a_worse_candidate_does_not_replace_a_better_champion(live):
+    run("tiny")
+    live.change(gate={"metrics": {"auc": {"min": 0.5, "max_loss": 0.0}}}, features={"numeric": ["seats", "wet"]})
+    with pytest.raises(Rejected) as caught:
+        train("tiny")
+    assert "champion" in caught.value.found
+
+
+def test_new_data_make_a_new_version_of_the_model(live):
+    from flows.ingest import ingest
+
+    run("tiny")
+    taken = ingest("tiny")
+    assert [batch.batch for batch in taken.batches] == ["b4"]
+    assert "every batch" in str(ingest("tiny"))
+    assert steps()["validate dataset"][0]
+    outcome = train("tiny")
+    assert outcome.release.version == "tiny-v2"
+    old = train("tiny", revision=read_ledger("tiny")[0].facts["dataset"])
+    assert old.release.version == "tiny-v1"
+
+
+def test_a_damaged_result_is_made_again_not_served(live):
+    outcome = run("tiny")
+    victim = store.locate(outcome.candidate.splits.train)
+    victim.chmod(0o644)
+    victim.write_bytes(b"not parquet")
+    assert nothing_to_do("tiny") is None
+    assert steps()["split dataset"] == (True, ("its result is gone or damaged",))
+    again = run("tiny")
+    assert again.release.version == "tiny-v1"
+    assert store.intact(again.candidate.splits.train)
