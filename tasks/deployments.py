@@ -101,7 +101,7 @@ def _deploy() -> None:
     said = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=settings().root,
-        env={**os.environ, "PYTHONPATH": str(CODE), "COLUMNS": "200"},
+        env={**os.environ, "PWD": str(settings().root), "PYTHONPATH": str(CODE), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,
