@@ -148,9 +148,8 @@ def status(project: str | None, as_json: bool) -> None:
 @AS_JSON
 def report(project: str, version: str | None, as_json: bool) -> None:
     """Where the report of the last training run is, or of VERSION (flights-v2)."""
-    from tasks.reporting import report_path
-
     from tasks.project import load_project
+    from tasks.reporting import report_path
 
     path = report_path(load_project(project).name, version or "")
     click.echo(json.dumps({"report": str(path)}) if as_json else path)

@@ -36,10 +36,13 @@ class DeferredFlow:
         return _prefect_flow(self.fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from tasks.platform import start_server_early
+
+        start_server_early()  # it comes up while Prefect is imported
         return self.prefect_flow(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):  # whoever looks an object over, such as pytest, does not want a flow made of it
             raise AttributeError(name)
         return getattr(self.prefect_flow, name)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.ingestion import pending_batches
-
 from penstock.candidate import Outcome
 from penstock.errors import DataError
 from tasks.caching import PlannedStep, planning
+from tasks.ingestion import pending_batches
 from tasks.project import load_project
 
 

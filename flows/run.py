@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.ingestion import pending_batches
-
 from flows.ingest import ingest
 from flows.lifecycle import flow, rejected_state
 from flows.train import train
 from penstock.candidate import Outcome
 from penstock.errors import Rejected
+from tasks.ingestion import pending_batches
 from tasks.project import load_project
 
 if TYPE_CHECKING:

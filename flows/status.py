@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from penstock.ledger import Event
-from tasks.registry import find_champion, read_ledger
-
 from penstock.errors import PenstockError
+from penstock.ledger import Event
 from penstock.refs import Value
 from tasks import platform
 from tasks.project import config_path, load_project
+from tasks.registry import find_champion, read_ledger
 from tasks.settings import settings
 
 SHOWN = 5

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.reporting import report_path
-
 from penstock.candidate import Outcome
 from tasks import platform
+from tasks.reporting import report_path
 from tasks.store import read_json
 
 SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")

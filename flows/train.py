@@ -8,25 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flows.lifecycle import flow, rejected_state
+from penstock.candidate import Candidate, Outcome
+from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
+from tasks.evaluation import evaluate_model
+from tasks.gating import gate_candidate
 from tasks.infra import check_package
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import mirror_to_mlflow
 from tasks.packaging import package_model
 from tasks.profiling import profile_splits
+from tasks.project import load_project, schema_text
 from tasks.registry import find_champion, find_existing, recorded, register
 from tasks.reporting import write_report
 from tasks.serving_env import prepare_serving, serving_requirements
-from tasks.validation import validate_dataset
-
-from flows.lifecycle import flow, rejected_state
-from penstock.candidate import Candidate, Outcome
-from tasks.caching import gathered, is_planning, scope
-from tasks.evaluation import evaluate_model
-from tasks.gating import gate_candidate
-from tasks.project import load_project, schema_text
 from tasks.splitting import split_dataset
 from tasks.training import train_model
+from tasks.validation import validate_dataset
 
 if TYPE_CHECKING:
     from prefect import State

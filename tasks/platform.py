@@ -54,7 +54,7 @@ class PlatformStatus(Value):
 
 
 def prefect_environment() -> None:
-    """What Prefect has to find in the environment when it is imported; starts the server, without waiting for it."""
+    """Put into the environment what Prefect has to find there when it is imported."""
     defaults = {
         **QUIET,
         "PREFECT_HOME": str(settings().prefect_home),
@@ -65,7 +65,6 @@ def prefect_environment() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    start_server_early()
 
 
 def start_server_early() -> None:

@@ -31,7 +31,7 @@ def profile_splits(splits: Splits, features: FeaturesConfig) -> Profiles:
     for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
         view = merged(raw_batches(store.locate(split), columns, ROWS))
         with store.new_file(f"profile-{name}.bin") as draft:
-            view.write(path=str(draft.path))
+            draft.path.write_bytes(view.serialize())
         refs[name] = draft.ref
         summaries[name] = summary(view)
     return Profiles(**refs, summary=store.put_json(summaries, "profiles.json"))
