@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import Rejected
 from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from prefect import State
 
 
 def flow(fn: Callable[..., Any]) -> Any:
@@ -65,7 +68,7 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
     return CheckoutFlow(fn, name=fn.__name__)
 
 
-def rejected_state(error: Rejected) -> Any:
+def rejected_state(error: Rejected) -> State[Any]:
     """The state a flow returns for a candidate that its gates refused: FAILED by type, Rejected by name.
 
     Prefect does not retry it, `prefect deployment run --watch` ends non-zero, and a caller from Python gets ``error``.

@@ -24,6 +24,7 @@ def run(config: str) -> Outcome | State[Outcome]:
     if pending:
         ingest(config, until=pending[-1])
     try:
-        return train(config)  # type: ignore[no-any-return]
+        outcome: Outcome = train(config)
     except Rejected as error:
         return rejected_state(error)
+    return outcome

@@ -33,7 +33,7 @@ class _View:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.status: Any = None
         self.running: dict[str, float] = {}
         self.lock = threading.Lock()
@@ -47,7 +47,8 @@ class _View:
                 self._spin(f"{event.name}: {event.summary}")
             else:
                 self.running.pop(event.name, None)
-                self._line(event)
+                if event.state != "quiet":
+                    self._line(event)
                 self._spin(next(reversed(self.running), ""))
 
     def stop(self) -> None:

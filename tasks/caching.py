@@ -36,6 +36,7 @@ R = TypeVar("R")
 
 scope: ContextVar[str] = ContextVar("penstock_scope", default="")  # the project whose flow is running
 _plan: ContextVar[list[PlannedStep] | None] = ContextVar("penstock_plan", default=None)
+LONG = 0.5  # seconds after which even a look-up is worth a line
 listeners: list[Callable[[StepEvent], None]] = []
 
 
@@ -43,7 +44,7 @@ class StepEvent(Value):
     """A task began or ended: what a terminal shows."""
 
     name: str
-    state: str  # started | progress | done | cached | failed
+    state: str  # started | progress | done | cached | failed | quiet
     seconds: float = 0.0
     summary: str = ""
     share: float = 0.0  # of the work, while in progress
@@ -132,16 +133,12 @@ class Task(Generic[P, R]):
         return prefect_task(self)
 
     def _observed(self, bound: inspect.BoundArguments, run: Callable[[], Any]) -> R:
-        began = time.monotonic()
-        emit(StepEvent(name=self.name, state="started"))
-        state = run()
-        seconds = time.monotonic() - began
-        if not state.is_completed():
-            emit(StepEvent(name=self.name, state="failed", seconds=seconds))
-            return state.result()  # type: ignore[no-any-return]  # raises what the task raised
-        result = state.result()
-        cached = state.name == "Cached"
-        emit(StepEvent(name=self.name, state="cached" if cached else "done", seconds=seconds, summary=_summary(result)))
+        with observed(self.name) as step:
+            state = run()
+            result = state.result()  # raises what the task raised
+            step.summary = _summary(result)
+            step.state = "cached" if state.name == "Cached" else "done"
+            step.quiet = self.reads
         if self.cached:
             key, document = self.key(dict(bound.arguments))
             _remember_last(self.name, key, document)
@@ -222,6 +219,30 @@ def planning() -> Iterator[list[PlannedStep]]:
 
 def is_planning() -> bool:
     return _plan.get() is not None
+
+
+class Step:
+    """What is told of a step when it ends. A ``quiet`` one is not told of, unless it took long."""
+
+    def __init__(self) -> None:
+        self.state, self.summary, self.quiet = "done", "", False
+
+
+@contextlib.contextmanager
+def observed(name: str) -> Iterator[Step]:
+    """Tell the listeners that a step began, and how it ended."""
+    began = time.monotonic()
+    emit(StepEvent(name=name, state="started"))
+    step = Step()
+    try:
+        yield step
+    except BaseException:
+        step.state, step.quiet = "failed", False
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        state = "quiet" if step.quiet and seconds < LONG else step.state
+        emit(StepEvent(name=name, state=state, seconds=seconds, summary=step.summary))
 
 
 def emit(event: StepEvent) -> None:

@@ -7,7 +7,6 @@ release, tagged with what it came from, with the alias `blessed` on the newest.
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ BATCH = 900  # metrics that one call may log; MLflow allows 1000
 def mirror_to_mlflow(candidate: Candidate, release: Release, report: FileRef, project: Project) -> None:
     """Log the run and, for a release, its model version. Raises PlatformError when the tracking server is not there:
     the release is registered all the same, and the next run of the project mirrors it again."""
-    with _quiet(), _readable_errors(release), locks.exclusive("mlflow"):
+    with _readable_errors(release), locks.exclusive("mlflow"):
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
@@ -159,20 +158,6 @@ def _flat(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, name)
         else:
             yield name, value
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow and alembic tell of every migration and registration; errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 from penstock.errors import PlatformError
 from penstock.refs import Value
 from tasks import locks, supervision
+from tasks.caching import observed
 from tasks.settings import QUIET, settings
 from tasks.source import CODE
 from tasks.store import readable_errors, write_atomic
@@ -125,9 +126,12 @@ def up() -> None:
     """Server, deployments of `prefect.yaml`, worker: all there and in order."""
     from tasks.deployments import ensure_deployments
 
-    with connected():
-        ensure_deployments()
-    ensure_worker()
+    with connected(), observed("deployments") as step:
+        deployed = ensure_deployments()
+        step.summary, step.quiet = ", ".join(deployed), not deployed
+    with observed("worker") as step:
+        ensure_worker()
+        step.quiet = True
 
 
 def ensure_worker() -> None:

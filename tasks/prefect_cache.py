@@ -27,7 +27,7 @@ def prefect_task(ours: Task[Any, Any]) -> Any:
     policy: CachePolicy = NO_CACHE
     if ours.cached:
         policy = ContentPolicy(ours=ours).configure(isolation_level="SERIALIZABLE", lock_manager=FlockManager())  # type: ignore[arg-type]
-    return prefect.task(
+    return prefect.task(  # type: ignore[call-overload]
         ours.fn,
         name=ours.name,
         cache_policy=policy,

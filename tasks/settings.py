@@ -18,6 +18,7 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "BENTOML_DO_NOT_TRACK": "true",  # BentoML honours the word only, not "1"
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",  # it tells of every migration of its database
     "DVC_NO_ANALYTICS": "true",
     "WHYLOGS_NO_ANALYTICS": "True",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -50,7 +50,7 @@ def _load() -> None:
     import numpy as np
 
     if not hasattr(np, "unicode_"):
-        np.unicode_ = np.str_
+        np.unicode_ = np.str_  # type: ignore[attr-defined]
 
 
 def _column(values: pl.Series) -> Any:
