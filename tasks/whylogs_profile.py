@@ -64,7 +64,7 @@ def _column(values: pl.Series) -> Any:
     if kind.is_float():
         values = values.fill_nan(None)
     nulls = values.null_count()
-    values = values.drop_nulls()
+    values = values.drop_nulls().alias("value")  # whatever its name: a column may be called `count`
     if kind == pl.Boolean:
         metrics = _boolean(values, rows, nulls)
     elif kind.is_integer():
@@ -141,7 +141,7 @@ def _text(values: pl.Series, rows: int, nulls: int) -> dict[str, Any]:
 
     cardinality, items = CardinalityMetric.zero(), FrequentItemsMetric.zero()
     counted = values.value_counts(sort=True)
-    cardinality.hll.value.update_str_list(counted[values.name].to_list())
+    cardinality.hll.value.update_str_list(counted["value"].to_list())
     for value, count in counted.iter_rows():
         items.frequent_strings.value.update(value[:LONGEST], count)
     return {

@@ -1,0 +1,71 @@
+"""Folds over the ledger."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock import ledger
+from penstock.errors import StorageError
+from penstock.ledger import Event
+from penstock.refs import FileRef
+
+RECORD = FileRef(name="record.json", sha256="0" * 64, size=1)
+
+
+def event(sequence: int, kind: str, version: str = "", identity: str = "", champion: str = "") -> Event:
+    return Event(
+        sequence=sequence,
+        time="2026-01-01T00:00:00+00:00",
+        kind=kind,
+        project="p",
+        version=version,
+        identity=identity or f"i{sequence}",
+        by="me@here",
+        reason="",
+        record=RECORD,
+        facts={"champion": champion},
+    )
+
+
+HISTORY = [
+    event(1, "rejected", identity="a"),
+    event(2, "registered", "p-v1", "b"),
+    event(3, "rejected", identity="a", champion="p-v1"),
+    event(4, "registered", "p-v2", "c"),
+    event(5, "registered", "p-v1", "b"),  # its files were made again
+]
+
+
+def test_versions_count_releases_and_nothing_else():
+    assert ledger.next_version([], "p") == "p-v1"
+    assert ledger.next_version(HISTORY, "p") == "p-v3"
+
+
+def test_the_champion_is_the_newest_release_not_the_newest_event():
+    assert ledger.champion(HISTORY).version == "p-v2"
+    assert ledger.champion([]) is None
+    assert ledger.champion(HISTORY[:1]) is None
+
+
+def test_the_newest_word_on_a_version_counts():
+    assert ledger.find(HISTORY, "p-v1").sequence == 5
+    assert ledger.find(HISTORY, "p-v9") is None
+    assert ledger.with_identity(HISTORY, "b").sequence == 5
+    assert ledger.with_identity(HISTORY, "a") is None
+
+
+def test_a_rejection_counts_only_beside_the_same_champion():
+    assert ledger.rejected_against(HISTORY, "a", "p-v1").sequence == 3
+    assert ledger.rejected_against(HISTORY, "a", "").sequence == 1
+    assert ledger.rejected_against(HISTORY, "a", "p-v2") is None
+
+
+@pytest.mark.parametrize("numbers", [[2], [1, 3], [1, 1]])
+def test_a_gap_or_a_double_is_an_error(numbers):
+    events = [event(number, "rejected") for number in numbers]
+    with pytest.raises(StorageError, match="gap"):
+        ledger.require_unbroken(events, "ledger/p")
+
+
+def test_an_unbroken_ledger_is_none():
+    ledger.require_unbroken(HISTORY, "ledger/p")

@@ -1,0 +1,71 @@
+"""Identity: equal exactly when data, config, code and environment are."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.refs import DataFile, Dataset
+from tasks import lineage
+from tasks.project import load_project, schema_text
+
+
+def describe(version: str = "1"):
+    project = load_project("tiny")
+    dataset = Dataset(path="data/tiny", version=version, files=(DataFile(path="a.parquet", md5="1", size=1),))
+    return lineage.describe_lineage(project, schema_text(project), dataset)
+
+
+def test_equal_things_have_an_equal_identity(checkout):
+    first = describe()
+    text = (checkout.root / "configs" / "tiny.yaml").read_text()
+    (checkout.root / "configs" / "tiny.yaml").write_text(text + "\n# a comment\n")
+    assert describe().identity == first.identity
+
+
+@pytest.mark.parametrize("what", ["data", "config", "schema", "code", "environment"])
+def test_whatever_can_change_the_model_changes_it(checkout, monkeypatch, what):
+    first = describe().identity
+    if what == "config":
+        checkout.change(train={"seed": 8})
+    elif what == "schema":
+        path = checkout.root / "configs" / "schemas" / "tiny.yaml"
+        path.write_text(path.read_text().replace("max_value: 100", "max_value: 99"))
+    elif what == "code":
+        monkeypatch.setattr(lineage, "closure", lambda module: {module: "changed"})
+    elif what == "environment":
+        monkeypatch.setattr(lineage, "_pins", lambda path: ["xgboost==9"])
+    assert describe("2" if what == "data" else "1").identity != first
+
+
+def test_the_code_is_what_makes_a_release_not_what_shows_it(checkout):
+    code = describe().code
+    assert {"penstock/model.py", "penstock/gate.py", "bentos/service.py", "tasks/infra.py"} <= set(code)
+    assert not {"tasks/platform.py", "tasks/reporting.py", "flows/terminal.py"} & set(code)
+
+
+def test_without_git_the_commit_is_empty(checkout, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.root.parent))
+    found = describe()
+    assert (found.git_commit, found.git_dirty) == ("", False)
+
+
+def test_a_machine_without_git_is_the_same(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert describe().git_commit == ""
+
+
+def test_the_dirty_flag_leaves_our_own_dvc_files_out(checkout):
+    checkout.git("init", "--quiet")
+    (checkout.root / ".gitignore").write_text(".penstock/\n__pycache__/\n")
+    checkout.git("add", "-A")
+    checkout.git("commit", "--quiet", "-m", "all")
+    clean = describe()
+    assert len(clean.git_commit) == 40
+    assert not clean.git_dirty
+    (checkout.root / "data").mkdir(exist_ok=True)
+    (checkout.root / "data" / "tiny.dvc").write_text("outs: []")
+    assert not describe().git_dirty
+    (checkout.root / "mine.py").write_text("x = 1")
+    dirty = describe()
+    assert dirty.git_dirty
+    assert dirty.identity == clean.identity
