@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,13 +102,11 @@ class Category(Field):
 class Number(Field):
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
-        import numpy as np
-
         kind = spec["dtype"]
         checks = spec["checks"]
         self.integer = kind in INTEGERS
         # polars compares a Float32 column with a Float32 bound: 0.1 there is not 0.1 here
-        self.as_column = float if kind != "Float32" else lambda value: float(np.float32(value))
+        self.as_column = float if kind != "Float32" else _float32
         self.bounds: list[tuple[str, float]] = []
         if "in_range" in checks:
             part = checks["in_range"]
@@ -180,6 +179,11 @@ class Boolean(Field):
             raise ValueError(f"must be true or false, not {_kind(value)}")
         self.listed(value)
         return float(value)
+
+
+def _float32(value: float) -> float:
+    """The nearest float32. Raises OverflowError if there is none."""
+    return struct.unpack("f", struct.pack("f", float(value)))[0]  # type: ignore[no-any-return]
 
 
 def field(spec: dict[str, Any], reject: bool) -> Field:

@@ -38,10 +38,18 @@ class Rules:
             if any(bool(value) for value in sizes):
                 return False
         try:
-            self.schema.validate(scan, lazy=True)
+            self.validate(scan)
         except SchemaErrors:
             return False
         return True
+
+    def validate(self, rows: pl.LazyFrame | pl.DataFrame) -> None:
+        """Raise pandera's SchemaErrors with everything that is wrong."""
+        from pandera.config import ValidationDepth, config_context
+
+        # of a LazyFrame pandera would check the types only, and every wrong value would pass without a word
+        with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA, validation_enabled=True):
+            self.schema.validate(rows, lazy=True)
 
 
 @functools.lru_cache(maxsize=8)
@@ -69,7 +77,7 @@ def require_structure(rules: Rules, scan: pl.LazyFrame, where: str) -> None:
     from pandera.errors import SchemaErrors
 
     try:
-        rules.schema.validate(scan.head(0).collect(), lazy=True)
+        rules.validate(scan.head(0).collect())
         return
     except SchemaErrors as errors:
         reasons = [(error.reason_code.name, error) for error in errors.schema_errors]
@@ -107,7 +115,7 @@ def broken_rules(rules: Rules, rows: pl.DataFrame) -> Iterator[tuple[str, str, p
             if bad.any():
                 yield name, NUMBER, bad
     try:
-        rules.schema.validate(rows, lazy=True)
+        rules.validate(rows)
         return
     except SchemaErrors as errors:
         problems = errors.schema_errors

@@ -25,8 +25,6 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # libgomp spins while it waits: on a busy machine training costs up to ten times the CPU. Read when it loads.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # pandera checks only the schema, not the values, of a LazyFrame unless told to.
-    "PANDERA_VALIDATION_DEPTH": "SCHEMA_AND_DATA",
 }
 
 

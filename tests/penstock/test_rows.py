@@ -1,0 +1,145 @@
+"""The server's reader of rows: what it accepts, what it says, and that it means what training means."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from penstock.config import FeaturesConfig, PackageConfig
+from penstock.rows import RowErrors, RowReader
+from penstock.schema import compile_spec, parse_schema
+
+SCHEMA = """
+columns:
+  id: {dtype: String, unique: true}
+  color: {dtype: String, isin: [red, green, blue]}
+  code: {dtype: String, nullable: true, str_matches: "^[A-Z]{2}$"}
+  size: {dtype: Float32, in_range: {min_value: 0.1, max_value: 100, include_max: false}}
+  seats: {dtype: Int16, nullable: true, ge: 0}
+  wet: {dtype: Boolean}
+  late: {dtype: Boolean}
+"""
+FEATURES = FeaturesConfig(label="late", categorical=("color", "code"), numeric=("size", "seats", "wet"))
+CATEGORIES = {"color": ["blue", "red"], "code": ["AA", "BB"]}
+GOOD = {"color": "red", "code": "AA", "size": 5.5, "seats": 3, "wet": True}
+
+
+def reader(**package) -> RowReader:
+    config = PackageConfig(purpose="x", **package)
+    return RowReader(compile_spec(parse_schema(SCHEMA, "s.yaml"), FEATURES, CATEGORIES, config))
+
+
+def problem(row, **package) -> tuple[str, str]:
+    with pytest.raises(RowErrors) as caught:
+        reader(**package).read([row])
+    (found,) = caught.value.problems
+    return found.field, found.message
+
+
+def test_a_good_row_is_encoded_in_the_models_order():
+    encoded = reader().read([GOOD])
+    np.testing.assert_array_equal(encoded.matrix, np.array([[1, 0, 5.5, 3, 1]], np.float32))
+    assert encoded.unknown == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"size": None}, "size", "is required"),
+        ({"size": "5"}, "size", "must be a number, not text"),
+        ({"size": True}, "size", "must be a number, not true or false"),
+        ({"size": [5]}, "size", "must be a number, not a list"),
+        ({"size": float("nan")}, "size", "finite"),
+        ({"size": float("inf")}, "size", "finite"),
+        ({"size": 1e39}, "size", "finite"),
+        ({"size": 10**400}, "size", "finite"),
+        ({"size": 0.0999}, "size", "at least 0.1"),
+        ({"size": 100}, "size", "less than 100"),
+        ({"seats": -1}, "seats", "at least 0"),
+        ({"seats": 40_000}, "seats", "from -32768 to 32767"),
+        ({"seats": 2.5}, "seats", "whole number"),
+        ({"wet": 1}, "wet", "must be true or false"),
+        ({"color": 3}, "color", "must be text, not a number"),
+        ({"color": "mauve"}, "color", "one of blue, green, red"),
+        ({"code": "AAA"}, "code", "must match ^[A-Z]{2}$"),
+        ({"code": "AA\n"}, "code", "must match"),
+        ({"colour": "red"}, "colour", "is not a field"),
+    ],
+)
+def test_a_bad_value_is_named_by_field_without_repeating_it(change, field, said):
+    found, message = problem({**GOOD, **change})
+    assert found == field
+    assert said in message
+    assert "mauve" not in message
+    assert "AAA" not in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0.1},
+        {"size": 99.99},
+        {"seats": None},
+        {"seats": 32_767},
+        {"seats": 4.0},
+        {"code": None},
+        {"wet": False},
+    ],
+)
+def test_values_on_the_right_side_of_a_bound_pass(change):
+    reader().read([{**GOOD, **change}])
+
+
+def test_a_nullable_field_may_be_left_out_and_others_may_not():
+    row = {key: value for key, value in GOOD.items() if key not in ("seats", "code")}
+    assert np.isnan(reader().read([row]).matrix[0, [1, 3]]).all()
+    assert problem({key: value for key, value in GOOD.items() if key != "wet"}) == ("wet", "is required")
+
+
+def test_the_label_and_other_columns_of_the_schema_are_accepted_and_ignored():
+    assert (reader().read([{**GOOD, "late": True, "id": "7"}]).matrix == reader().read([GOOD]).matrix).all()
+
+
+def test_an_unknown_category_is_missing_and_counted_or_refused():
+    encoded = reader().read([{**GOOD, "color": "green"}] * 2)  # allowed by the schema, not seen in training
+    assert np.isnan(encoded.matrix[:, 0]).all()
+    assert encoded.unknown == {"color": 2}
+    field, said = problem({**GOOD, "color": "green"}, unknown_category="reject")
+    assert (field, "training data did not have" in said) == ("color", True)
+
+
+def test_problems_name_their_row_and_are_capped():
+    rows = [GOOD, {**GOOD, "size": -1}, GOOD, {**GOOD, "wet": None, "size": -1}]
+    with pytest.raises(RowErrors) as caught:
+        reader().read(rows)
+    assert [(found.row, found.field) for found in caught.value.problems] == [(1, "size"), (3, "size"), (3, "wet")]
+    with pytest.raises(RowErrors) as caught:
+        reader().read([{**GOOD, "size": -1}] * 50)
+    assert (len(caught.value.problems), caught.value.total) == (20, 50)
+
+
+@pytest.mark.parametrize("row", [3, "row", None, [1]])
+def test_a_row_that_is_no_object(row):
+    with pytest.raises(RowErrors, match="1 problem"):
+        reader().read([row])
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"size": -1.0}, {"seats": None}, {"seats": math.nan}, {"code": "zz"}, {"wet": 1}]
+)
+def test_many_rows_are_read_as_one_by_one(change):
+    """Few rows go through a loop, many through NumPy: both must say the same."""
+    rows = [{**GOOD, "size": 0.1 + number, "seats": number} for number in range(30)]
+    rows[17] |= change
+    whole = single = None
+    try:
+        whole = reader().read(rows).matrix
+    except RowErrors as errors:
+        whole = [(found.row, found.field, found.message) for found in errors.problems]
+    try:
+        single = np.concatenate([reader().read([row]).matrix for row in rows])
+    except RowErrors as errors:
+        single = [(17, found.field, found.message) for found in errors.problems]
+    np.testing.assert_array_equal(np.array(whole), np.array(single))
