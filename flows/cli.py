@@ -7,6 +7,7 @@ Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 re
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -27,6 +28,7 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended, as Ctrl-C would
         with readable_errors():
             return super().invoke(ctx)
 
@@ -127,7 +129,7 @@ def serve(project: str, version: str | None, port: int, as_json: bool) -> None:
     with serving(project, version or "", port) as (facts, server):
         click.echo(facts.model_dump_json(indent=1) if as_json else str(facts))
         sys.stdout.flush()
-        server.process.wait()
+        server.wait()
     raise PackagingError("The server ended by itself.", where=facts.address, next_step="start it again")
 
 

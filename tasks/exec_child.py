@@ -1,4 +1,4 @@
-"""Starts a program so that it cannot outlive supervisord: `python exec_child.py COMMAND ARGUMENT...`
+"""Starts a program so that it cannot outlive who started it: `python exec_child.py COMMAND ARGUMENT...`
 
 Run as a file, with the standard library alone: it is the first thing in every service's process.
 """
@@ -15,8 +15,6 @@ def main() -> None:
     if sys.platform == "linux":
         # after kill -9 of supervisord a new one could not bind its children's ports
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() == 1:  # it was gone already
-            sys.exit(1)
     # a shell's background job ignores SIGINT, and Prefect turns SIGTERM into it: it could never be stopped
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606

@@ -70,11 +70,18 @@ def example_row(splits: Splits, features: FeaturesConfig) -> dict[str, Any]:
 
 
 def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON objects: a missing value is null, whatever it was."""
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in frame.to_dicts()
-    ]
+    """Rows as JSON objects: a missing value is null, a float32 the shortest number that stands for it."""
+    import numpy as np
+    import polars as pl
+
+    single = {name for name, kind in frame.schema.items() if kind == pl.Float32}
+
+    def plain(name: str, value: Any) -> Any:
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        return float(str(np.float32(value))) if name in single and value is not None else value
+
+    return [{name: plain(name, value) for name, value in row.items()} for row in frame.to_dicts()]
 
 
 def _sample(

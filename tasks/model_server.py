@@ -19,6 +19,7 @@ from penstock.refs import Package
 from tasks import locks, store
 from tasks.packaging import content_digest, unpack
 from tasks.settings import settings
+from tasks.supervision import MORTAL
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0  # a little longer than the server lets running requests finish
@@ -29,6 +30,12 @@ class Server:
 
     def __init__(self, address: str, ready_seconds: float, process: subprocess.Popen[bytes]) -> None:
         self.address, self.ready_seconds, self.process = address, ready_seconds, process
+
+    def wait(self) -> None:
+        """Return when the server has ended. Polls: polars has signal calls restarted, and a blocking wait would not
+        notice Ctrl-C."""
+        while self.process.poll() is None:
+            time.sleep(0.2)
 
 
 def unpacked(package: Package) -> Path:
@@ -74,7 +81,7 @@ def running_server(bento: Path, python: Path, port: int = 0) -> Iterator[Server]
         listener = stack.enter_context(_listen(port))
         began = time.monotonic()
         process = subprocess.Popen(
-            [str(python), "-I", str(bento / "src" / "bentos" / "launch.py"), str(bento)],
+            [*MORTAL, str(python), "-I", str(bento / "src" / "bentos" / "launch.py"), str(bento)],
             stdin=listener.fileno(),
             stdout=log,
             stderr=log,

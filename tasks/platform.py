@@ -62,7 +62,8 @@ def prefect_environment() -> None:
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(settings().cache),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # fail at once, instead of starting a second server
-        "PREFECT_LOGGING_LEVEL": "WARNING",  # the terminal shows steps; a worker sets its own
+        # the UI gets the log; the terminal shows steps, and an error once, as text
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

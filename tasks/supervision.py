@@ -21,6 +21,7 @@ from penstock.errors import PlatformError
 from tasks.settings import settings
 from tasks.store import write_atomic
 
+MORTAL = [sys.executable, str(Path(__file__).with_name("exec_child.py"))]  # before a command: it ends with its parent
 LONGEST_SOCKET = 100  # bytes: a Unix socket's path may have 107
 CONF = """\
 [unix_http_server]
@@ -100,10 +101,9 @@ def running() -> bool:
 
 def add(name: str, command: list[str], environment: dict[str, str], directory: Path) -> None:
     """Run a program, or replace it if it is to run otherwise. The caller holds the lock `platform`."""
-    child = [sys.executable, str(Path(__file__).with_name("exec_child.py")), *command]
     text = PROGRAM.format(
         name=name,
-        command=_escaped(" ".join(map(_quoted, child))),
+        command=_escaped(" ".join(map(_quoted, [*MORTAL, *command]))),
         directory=_escaped(str(directory)),
         environment=",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(environment.items())),
         log=_escaped(str(logs() / f"{name}.log")),
