@@ -15,7 +15,7 @@ import click
 
 from flows.terminal import readable_errors, watching
 from penstock import __version__
-from penstock.errors import PackagingError
+from penstock.errors import PackagingError, Rejected
 
 PROJECT = click.argument("project")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -65,7 +65,7 @@ def run(project: str, as_json: bool) -> None:
         from flows.run import run as run_flow
 
         with watching():
-            outcome = run_flow(project)
+            outcome = _outcome(run_flow, project)
             platform.up()
         changed = True
     else:
@@ -113,7 +113,7 @@ def train(project: str, revision: str, as_json: bool) -> None:
     from flows.train import train as train_flow
 
     with watching():
-        outcome = train_flow(project, revision=revision)
+        outcome = _outcome(train_flow, project, revision=revision)
     _finish(outcome, as_json, changed=True)
 
 
@@ -181,6 +181,16 @@ def down() -> None:
 
     platform.down()
     click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
+
+
+def _outcome(flow: Any, *arguments: Any, **options: Any) -> Any:
+    """What a training flow ended with, also when that is a rejection: it has a summary too."""
+    try:
+        return flow(*arguments, **options)
+    except Rejected as error:
+        if error.outcome is None:
+            raise
+        return error.outcome
 
 
 def _finish(outcome: Any, as_json: bool, changed: bool) -> None:

@@ -85,11 +85,13 @@ class Outcome(Value):
     def rejection(self) -> Rejected:
         """The error that a rejected candidate's run ends with."""
         reasons = self.candidate.decision.reasons
-        return Rejected(
+        error = Rejected(
             f"The candidate of `{self.release.project}` was rejected by its gates.",
             found="; ".join(reasons),
             next_step=f"penstock report {self.release.project}; then mend data or features, or change `gate:`",
         )
+        error.outcome = self
+        return error
 
     def __str__(self) -> str:
         return str(self.release)

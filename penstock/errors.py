@@ -72,6 +72,10 @@ class StorageError(PenstockError):
 
 
 class Rejected(PenstockError):
-    """The candidate did not pass its gates. The record and the report are written all the same."""
+    """The candidate did not pass its gates. The record and the report are written all the same.
+
+    ``outcome`` is the run's `penstock.candidate.Outcome`.
+    """
 
     exit_code = 3
+    outcome: object = None
