@@ -12,7 +12,7 @@ from penstock.refs import Value
 from tasks.infra import example_row
 from tasks.model_server import Server, running_server, unpacked
 from tasks.project import load_project, recorded_project
-from tasks.registry import find_release, recorded
+from tasks.registry import find_release, recorded_candidate
 from tasks.serving_env import serving_python
 
 
@@ -37,7 +37,7 @@ def serving(config: str, version: str = "", port: int = 0) -> Iterator[tuple[Ser
     """
     project = load_project(config)
     release = find_release(project.name, version)
-    candidate = recorded(release).candidate
+    candidate = recorded_candidate.fn(release)
     if candidate.package is None:
         raise DataError(f"`{release.version}` has no package.", next_step=f"penstock run {project.name}")
     folder = unpacked(candidate.package)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from penstock import ledger
 from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
 from tasks import platform
 from tasks.project import config_path, load_project
-from tasks.registry import find_champion, read_ledger
+from tasks.registry import read_ledger
 from tasks.settings import settings
 
 SHOWN = 5
@@ -60,11 +61,11 @@ def status(config: str | None = None) -> Status:
 
 def _project(name: str) -> ProjectStatus:
     events = read_ledger(name)
-    champion = find_champion.fn(name)
+    champion = ledger.newest(events)
     return ProjectStatus(
         project=name,
         champion=champion.version if champion else "",
-        why=champion.why if champion else "",
+        why="the newest release" if champion else "",
         releases=sum(event.kind == "registered" for event in events),
         events=tuple(reversed(events[-SHOWN:])),
     )

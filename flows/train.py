@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
-from penstock.candidate import Candidate, Outcome
+from penstock.candidate import Candidate, Outcome, Release
 from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
 from tasks.infra import check_package
 from tasks.lineage import describe_lineage
-from tasks.mlflow_mirror import mirror_to_mlflow
+from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow
 from tasks.packaging import package_model
 from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
-from tasks.registry import find_champion, find_existing, recorded, register
-from tasks.reporting import write_report
+from tasks.registry import find_champion, find_existing, recorded_candidate, register
+from tasks.reporting import find_report, write_report
 from tasks.serving_env import prepare_serving, serving_requirements
 from tasks.splitting import split_dataset
 from tasks.training import train_model
@@ -29,6 +29,8 @@ from tasks.validation import validate_dataset
 
 if TYPE_CHECKING:
     from prefect import State
+
+    from penstock.config import Project
 
 
 @flow
@@ -44,10 +46,10 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     schema = schema_text(project)
     dataset = resolve_dataset(project.data, revision)
     lineage = describe_lineage(project, schema, dataset)
-    champion = find_champion(project.name)
+    champion = find_champion(lineage)
     existing = find_existing(lineage, champion)
     if existing:
-        return _ended(recorded(existing))
+        return _ended(_told(recorded_candidate(existing), existing, project))
 
     checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
@@ -92,9 +94,15 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
         check=check,
     )
     release = register(candidate)
-    report = write_report(candidate, release, project)
-    mirror_to_mlflow(candidate, release, report, project)
-    return _ended(gathered(Outcome, release=release, candidate=candidate, report=report))
+    return _ended(_told(candidate, release, project))
+
+
+def _told(candidate: Candidate, release: Release, project: Project) -> Outcome:
+    """Report and MLflow, unless they were told already. A run that broke off between is made up for here."""
+    report = find_report(release) or write_report(candidate, release, project)
+    if not is_mirrored(release):
+        mirror_to_mlflow(candidate, release, report, project)
+    return gathered(Outcome, release=release, candidate=candidate, report=report)
 
 
 def _ended(outcome: Outcome) -> Outcome | State[Outcome]:

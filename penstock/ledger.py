@@ -48,10 +48,21 @@ def find(events: Sequence[Event], version: str) -> Event | None:
     return next((event for event in reversed(events) if event.kind == "registered" and event.version == version), None)
 
 
-def champion(events: Sequence[Event]) -> Event | None:
-    """What a candidate is compared with: the newest release, until one is deployed."""
+def newest(events: Sequence[Event]) -> Event | None:
+    """The newest release."""
     made = releases(events)
     return find(events, made[-1].version) if made else None
+
+
+def champion(events: Sequence[Event], identity: str) -> Event | None:
+    """What a candidate of ``identity`` is compared with: the newest release, until one is deployed.
+
+    A release whose files have to be made again is judged as it was judged: beside its own champion, not beside itself.
+    """
+    first = next((event for event in releases(events) if event.identity == identity), None)
+    if first is None:
+        return newest(events)
+    return find(events, first.facts.get("champion", ""))
 
 
 def with_identity(events: Sequence[Event], identity: str) -> Event | None:

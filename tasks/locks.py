@@ -12,6 +12,7 @@ from pathlib import Path
 
 from penstock.errors import StorageError
 from tasks.settings import settings
+from tasks.store import readable_errors
 
 
 @contextlib.contextmanager
@@ -40,7 +41,8 @@ def exclusive(name: str, *, waiting: Callable[[], None] | None = None, timeout: 
 def lock_path(name: str) -> Path:
     """The lock's file. Named by a hash, so that no two names collide and any name is allowed."""
     folder = settings().locks
-    folder.mkdir(parents=True, exist_ok=True)
+    with readable_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder / (hashlib.sha256(name.encode()).hexdigest()[:40] + ".lock")
 
 

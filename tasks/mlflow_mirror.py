@@ -47,7 +47,8 @@ def mirror_to_mlflow(candidate: Candidate, release: Release, report: FileRef, pr
         store.write_atomic(_mark(release), run_id.encode())
 
 
-def mirrored(release: Release) -> bool:
+@task(reads=True)
+def is_mirrored(release: Release) -> bool:
     """Whether MLflow was told of this release: read from a mark under the home, without asking MLflow."""
     return _mark(release).exists()
 

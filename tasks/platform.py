@@ -70,7 +70,9 @@ def prefect_environment() -> None:
 
 
 def start_server_early() -> None:
-    """Start the server and go on: it comes up while Prefect is imported."""
+    """Start the server and go on: it comes up while Prefect is imported. Raises StorageError without a home to use."""
+    with readable_errors(settings().home):
+        settings().home.mkdir(parents=True, exist_ok=True)
     if not _foreign():
         os.environ["PREFECT_API_URL"] = _start_server()
 

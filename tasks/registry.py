@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from penstock import ledger
-from penstock.candidate import Candidate, Champion, Lineage, Outcome, Release
+from penstock.candidate import Candidate, Champion, Lineage, Release
 from penstock.errors import DataError, StorageError
 from penstock.ledger import Event
 from tasks import ledger_store, store
@@ -13,9 +13,9 @@ from tasks.caching import file_refs, task
 
 
 @task(reads=True)
-def find_champion(name: str) -> Champion | None:
-    """What a candidate of the project is compared with, or None before the first release."""
-    event = ledger.champion(ledger_store.read_all(name))
+def find_champion(lineage: Lineage) -> Champion | None:
+    """What a candidate of this lineage is compared with, or None before the first release."""
+    event = ledger.champion(ledger_store.read_all(lineage.project), lineage.identity)
     if event is None:
         return None
     return Champion(version=event.version, model=_candidate(event).model, why="the newest release")
@@ -23,24 +23,23 @@ def find_champion(name: str) -> Champion | None:
 
 @task(reads=True)
 def find_existing(lineage: Lineage, champion: Champion | None) -> Release | None:
-    """The release of this very lineage, or its rejection beside this champion.
-
-    None if any file of it is damaged, or if MLflow was not told of it yet: the run then makes up for it.
-    """
-    from tasks.mlflow_mirror import mirrored
-    from tasks.reporting import report_ref
-
+    """The release of this very lineage, or its rejection beside this champion, if every file of it is intact."""
     events = ledger_store.read_all(lineage.project)
     against = champion.version if champion else ""
     event = ledger.with_identity(events, lineage.identity) or ledger.rejected_against(events, lineage.identity, against)
     if event is None:
         return None
     try:
-        refs = [event.record, report_ref(event.project, _name(event)), *file_refs(_candidate(event))]
-    except (StorageError, DataError):
+        refs = [event.record, *file_refs(_candidate(event))]
+    except StorageError:
         return None
-    release = _release(event, new=False)
-    return release if mirrored(release) and all(store.intact(ref) for ref in refs) else None
+    return _release(event, new=False) if all(store.intact(ref) for ref in refs) else None
+
+
+@task(reads=True)
+def recorded_candidate(release: Release) -> Candidate:
+    """The candidate of a release, from its record. Raises StorageError if that is damaged."""
+    return _parsed(store.read_bytes(release.record), str(release.record))
 
 
 @task(cached=False)
@@ -92,7 +91,7 @@ def read_ledger(name: str) -> list[Event]:
 def find_release(name: str, version: str = "") -> Release:
     """The release of that version, or the newest. Raises DataError naming those there are."""
     events = ledger_store.read_all(name)
-    event = ledger.find(events, version) if version else ledger.champion(events)
+    event = ledger.find(events, version) if version else ledger.newest(events)
     if event is None:
         raise DataError(
             f"There is no release `{version}`." if version else f"`{name}` has no release yet.",
@@ -100,15 +99,6 @@ def find_release(name: str, version: str = "") -> Release:
             next_step=f"penstock run {name}" if not version else f"penstock status {name}",
         )
     return _release(event, new=False)
-
-
-def recorded(release: Release) -> Outcome:
-    """What the run that made a release ended with, from its record. Raises StorageError if that is damaged."""
-    from tasks.reporting import report_ref
-
-    candidate = _parsed(store.read_bytes(release.record), release.record.sha256)
-    name = release.version or f"rejected-{release.sequence}"
-    return Outcome(release=release, candidate=candidate, report=report_ref(release.project, name))
 
 
 def _same(event: Event, candidate: Candidate) -> bool:
@@ -146,7 +136,3 @@ def _release(event: Event, *, new: bool) -> Release:
         sequence=event.sequence,
         new=new,
     )
-
-
-def _name(event: Event) -> str:
-    return event.version or f"rejected-{event.sequence}"

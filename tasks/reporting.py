@@ -53,6 +53,16 @@ def report_ref(project: str, name: str) -> FileRef:
     return FileRef.model_validate_json(_known(project, name, ".json").read_bytes())
 
 
+@task(reads=True)
+def find_report(release: Release) -> FileRef | None:
+    """The report of a release or a rejection, if it was written and is whole."""
+    try:
+        ref = report_ref(release.project, release.version or f"rejected-{release.sequence}")
+    except (DataError, ValueError, OSError):
+        return None
+    return ref if store.intact(ref) else None
+
+
 def render(candidate: Candidate, release: Release, project: Project) -> str:
     """The report's HTML: equal for equal inputs."""
     from jinja2 import Environment, StrictUndefined

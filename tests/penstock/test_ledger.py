@@ -42,9 +42,15 @@ def test_versions_count_releases_and_nothing_else():
 
 
 def test_the_champion_is_the_newest_release_not_the_newest_event():
-    assert ledger.champion(HISTORY).version == "p-v2"
-    assert ledger.champion([]) is None
-    assert ledger.champion(HISTORY[:1]) is None
+    assert ledger.champion(HISTORY, "new").version == "p-v2"
+    assert ledger.champion([], "new") is None
+    assert ledger.champion(HISTORY[:1], "new") is None
+
+
+def test_a_release_made_again_is_compared_with_what_it_was_compared_with():
+    events = [*HISTORY, event(6, "registered", "p-v3", "d", champion="p-v1")]
+    assert ledger.champion(events, "d").version == "p-v1"
+    assert ledger.champion(events, "b") is None
 
 
 def test_the_newest_word_on_a_version_counts():

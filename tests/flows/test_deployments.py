@@ -1,0 +1,83 @@
+"""The repository's own deployments, on a real server and worker: what is scheduled or triggered really trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tasks.registry import read_ledger
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def deployed(checkout):
+    """The tiny project under the repository's prefect.yaml, its server and worker up."""
+    (checkout.root / "flows").symlink_to(REPOSITORY / "flows")
+    text = (REPOSITORY / "prefect.yaml").read_text().replace("flights", "tiny")
+    (checkout.root / "prefect.yaml").write_text(text)
+    try:
+        up = checkout.penstock("up")
+        assert up.returncode == 0, up.stderr
+        yield checkout
+    finally:
+        checkout.penstock("down")
+
+
+def shell(checkout, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in a fresh shell in the checkout: nothing exported, nothing on the path but the environment's own."""
+    bare = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    bare |= {"PYTHONPATH": str(REPOSITORY), "PWD": str(checkout.root)}
+    return subprocess.run(
+        command, cwd=checkout.root, env=bare, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def prefect(checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return shell(checkout, sys.executable, "-m", "prefect", *arguments)
+
+
+def states(checkout, flow: str) -> list[tuple[str, str]]:
+    port = json.loads((checkout.home / "prefect" / "server.json").read_text())["port"]
+    body = json.dumps({"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_DESC"}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/flow_runs/filter", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return [(found["state"]["type"], found["state"]["name"]) for found in json.loads(answer.read())]
+
+
+def test_deployments_ingest_train_and_refuse_for_real(deployed):
+    for flow in ("ingest", "train"):
+        end = time.monotonic() + 60
+        while ("SCHEDULED", "Scheduled") not in states(deployed, flow):
+            assert time.monotonic() < end, f"no scheduled run of {flow} appeared"
+            time.sleep(0.5)
+
+    ingest = prefect(deployed, "deployment", "run", "ingest/tiny", "--watch", "-p", "until=b3")
+    assert ingest.returncode == 0, ingest.stdout + ingest.stderr
+    train = prefect(deployed, "deployment", "run", "train/tiny", "--watch")
+    assert train.returncode == 0, train.stdout + train.stderr
+    assert [event.version for event in read_ledger("tiny")] == ["tiny-v1"]
+
+    again = shell(
+        deployed,
+        sys.executable,
+        "-c",
+        "from flows.train import train; print(train('configs/tiny.yaml').release.version)",
+    )
+    assert again.stdout.strip() == "tiny-v1", again.stderr
+
+    deployed.change(gate={"metrics": {"auc": {"min": 0.99}}})
+    refused = prefect(deployed, "deployment", "run", "train/tiny", "--watch")
+    assert refused.returncode == 1
+    assert "Rejected" in refused.stdout
+    assert ("FAILED", "Rejected") in states(deployed, "train")
+    assert [event.kind for event in read_ledger("tiny")] == ["registered", "rejected"]

@@ -1,0 +1,210 @@
+"""The control plane: one real server and one real worker of a checkout, however they are started and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FLOW = """
+import sys
+from pathlib import Path
+from prefect import flow
+
+@flow
+def hello(name: str = "nobody"):
+    Path("said.txt").write_text(f"{name} {Path.cwd()}")
+"""
+DEPLOYMENT = {
+    "name": "tiny",
+    "entrypoint": "hello.py:hello",
+    "parameters": {"name": "world"},
+    "work_pool": {"name": "penstock"},
+    "pull": [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $PWD }}"}}],
+    "schedules": [{"cron": "0 * * * *", "timezone": "Europe/Berlin", "slug": "hourly"}],
+}
+
+
+class Place:
+    """A checkout whose own server runs; everything is asked in new processes, as commands would."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home = root, root / ".penstock"
+        self.environment = {**os.environ, "PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(self.home)}
+        self.environment["PYTHONPATH"] = str(REPOSITORY)
+        self.deploy(DEPLOYMENT)
+        (root / "hello.py").write_text(FLOW)
+
+    def deploy(self, *deployments: dict) -> None:
+        (self.root / "prefect.yaml").write_text(yaml.safe_dump({"name": "tiny", "deployments": list(deployments)}))
+
+    def start(self, code: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", f"from tasks import platform\n{code}"]
+        return subprocess.Popen(
+            command, cwd=self.root, env={**self.environment, **environment}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def ask(self, code: str, **environment: str) -> str:
+        process = self.start(code, **environment)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        return out.strip()
+
+    def api(self, path: str, body: dict | None = None):
+        url = json.loads((self.home / "prefect" / "server.json").read_text())["port"]
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{url}/api{path}", data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def pid(self, service: str) -> int:
+        found = json.loads(self.ask("print(platform.status().model_dump_json())"))["services"]
+        return next(each["pid"] for each in found if each["name"] == service)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory):
+    root = tmp_path_factory.mktemp("platform")
+    shutil.copytree(REPOSITORY / "tests" / "tiny", root, dirs_exist_ok=True)
+    found = Place(root)
+    try:
+        yield found
+    finally:
+        found.ask("platform.down()")
+
+
+def test_callers_at_once_share_one_server_that_outlives_them(place):
+    callers = [place.start("print(platform.ensure_server())") for _ in range(3)]
+    urls = {caller.communicate(timeout=120)[0].strip() for caller in callers}
+    assert len(urls) == 1
+    assert place.ask("print(platform.ensure_server())") in urls
+    assert place.api("/health") is True
+    assert place.ask("print(platform.address())") + "/api" in urls
+    ui = urllib.request.urlopen(f"{place.ask('print(platform.address())')}/ui-settings", timeout=30).read()
+    assert json.loads(ui)["api_url"] in urls  # the UI looks for the API where it is
+
+
+def test_only_loopback_listens_and_the_socket_is_ours_alone(place):
+    place.ask("platform.ensure_server()")
+    listening = psutil.Process(place.pid("prefect-server")).net_connections(kind="inet")
+    assert {found.laddr.ip for found in listening if found.status == "LISTEN"} == {"127.0.0.1"}
+    code = "from tasks import supervision; print(oct(supervision._socket().stat().st_mode & 0o777))"
+    assert place.ask(code) == "0o600"
+
+
+def test_kill_9_of_the_server_brings_it_back_at_the_same_address(place):
+    url = place.ask("print(platform.ensure_server())")
+    before = place.pid("prefect-server")
+    os.kill(before, signal.SIGKILL)
+    assert place.ask("print(platform.ensure_server())") == url
+    assert place.pid("prefect-server") != before
+
+
+def test_kill_9_of_supervisord_leaves_no_orphan_and_the_next_command_heals_it(place):
+    url = place.ask("print(platform.ensure_server())")
+    server = psutil.Process(place.pid("prefect-server"))
+    os.kill(server.ppid(), signal.SIGKILL)
+    psutil.wait_procs([server], timeout=30)
+    assert not server.is_running()
+    assert "no services" in place.ask("print(platform.status())")
+    assert place.ask("print(platform.ensure_server())") == url
+
+
+def test_deployments_are_those_of_the_file_and_their_schedules_fire(place):
+    place.ask("platform.up()")
+    assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
+    end = time.monotonic() + 60
+    while not place.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}):
+        assert time.monotonic() < end, "the scheduler made no runs"
+        time.sleep(0.5)
+    assert (
+        place.ask(
+            "from tasks.deployments import ensure_deployments\nwith platform.connected(): print(ensure_deployments())"
+        )
+        == "[]"
+    )
+
+    renamed = {**DEPLOYMENT, "schedules": [{"cron": "5 * * * *", "timezone": "UTC", "slug": "other"}]}
+    place.deploy(renamed)
+    place.ask("platform.up()")
+    (deployment,) = place.api("/deployments/filter", {})
+    assert [schedule["slug"] for schedule in deployment["schedules"]] == ["other"]
+
+    place.deploy({**DEPLOYMENT, "name": "second"})
+    place.ask("platform.up()")
+    assert [found["name"] for found in place.api("/deployments/filter", {})] == ["second"]
+    place.deploy(DEPLOYMENT)
+
+
+def test_prefects_own_command_finds_all_of_it_with_nothing_exported(place):
+    place.ask("platform.up()")
+    shell = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    shell["PWD"] = str(place.root)
+    prefect = [sys.executable, "-m", "prefect"]
+    deploy = subprocess.run(
+        [*prefect, "--no-prompt", "deploy", "--all"], cwd=place.root, env=shell, capture_output=True, text=True
+    )
+    assert deploy.returncode == 0, deploy.stdout + deploy.stderr
+    command = [*prefect, "deployment", "run", "hello/tiny", "--watch", "-p", "name=you"]
+    run = subprocess.run(command, cwd=place.root, env=shell, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (place.root / "said.txt").read_text() == f"you {place.root}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("deployments: [{name: x}]", "cannot be read"),
+        ("deployments: 3", "cannot be read"),
+        ("deployments: [{name: x, entrypoint: 'a.py:b', schedules: [{cron: '* * * * *'}]}]", "has no slug"),
+    ],
+)
+def test_a_wrong_file_is_named(place, text, said):
+    (place.root / "prefect.yaml").write_text(text)
+    try:
+        process = place.start("platform.up()")
+        assert said in process.communicate(timeout=120)[1]
+        assert process.returncode == 1
+    finally:
+        place.deploy(DEPLOYMENT)
+
+
+def test_a_team_server_that_does_not_answer_is_not_replaced(place):
+    process = place.start("platform.ensure_server()", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert "does not answer" in process.communicate(timeout=60)[1]
+
+
+def test_down_leaves_no_process_and_twice_is_fine(place):
+    place.ask("platform.ensure_server()")
+    processes = psutil.Process(psutil.Process(place.pid("prefect-server")).ppid())
+    everything = [processes, *processes.children(recursive=True)]
+    place.ask("platform.down(); platform.down()")
+    assert not [each for each in everything if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert place.ask("print(repr(platform.address()))") == "''"
+
+
+def test_a_home_with_a_long_path_gets_a_short_socket(tmp_path):
+    root = tmp_path / ("long-" * 20) / "checkout"
+    shutil.copytree(REPOSITORY / "tests" / "tiny", root)
+    place = Place(root)
+    try:
+        place.ask("platform.start_server_early()")
+        code = "from tasks import supervision as found; print(found._socket(), found.running())"
+        socket, running = place.ask(code).split()
+        assert (len(socket) < 108, running) == (True, "True")
+    finally:
+        place.ask("platform.down()")
