@@ -39,12 +39,38 @@ def test_from_nothing_to_a_release_and_then_nothing_to_do(live, prefect_api):
     assert "tiny-v1" in report_path("tiny").read_text()
     assert [event.kind for event in read_ledger("tiny")] == ["registered"]
 
+    mirrored(outcome)
+
     before = flow_runs(prefect_api)
     again = nothing_to_do("tiny")
     assert again is not None
     assert again.release.version == "tiny-v1"
     assert flow_runs(prefect_api) == before
     assert not any(runs for runs, _ in steps().values())
+
+
+def mirrored(outcome) -> None:
+    """MLflow has the run with its curve, and a model version that says what it came from; telling it twice is once."""
+    from mlflow import MlflowClient
+
+    from tasks.mlflow_mirror import mirror_to_mlflow, tracking_uri
+    from tasks.project import load_project
+
+    mirror_to_mlflow.fn(outcome.candidate, outcome.release, outcome.report, load_project("tiny"))
+    client = MlflowClient(tracking_uri(), tracking_uri())
+    (found,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert found.data.metrics["auc"] == store.read_json(outcome.candidate.evaluation.metrics)["metrics"]["auc"]
+    assert found.data.params["train.params.max_depth"] == "3"
+    curve = client.get_metric_history(found.info.run_id, "loss_validation")
+    assert len(curve) == outcome.candidate.model.rounds
+    assert {file.path for file in client.list_artifacts(found.info.run_id)} >= {"report.html", "record.json", "model"}
+    version = client.get_model_version_by_alias("tiny", "blessed")
+    assert version.tags["penstock.version"] == "tiny-v1"
+    assert version.tags["penstock.dataset"] == outcome.candidate.dataset.version
+    assert version.tags["penstock.bento"] == outcome.candidate.package.tag
+    assert version.tags["penstock.environment"] == outcome.candidate.lineage.environment
+    assert client.get_registered_model("tiny").description.startswith("Shows that the whole works.")
+    assert len(client.search_model_versions("name = 'tiny'")) == 1
 
 
 def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
