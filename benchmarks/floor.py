@@ -4,8 +4,8 @@
 
 Validates, splits by time, trains, evaluates, gates, profiles, packages, serves and compares, logs and reports, in one
 process that imports a library when a step needs it and keeps the data in memory unless `--external` is given. What
-Penstock takes beyond this is the price of its cache, lineage and ledger. Prints one line of JSON. Everything in --out
-is overwritten but MLflow's database, which a real script would not make anew for every run either.
+Penstock takes beyond this is the price of its cache, lineage and ledger. Prints one line of JSON. MLflow's database
+in --out is kept between runs, as a real script would keep it; everything else there is made anew.
 """
 
 from __future__ import annotations
@@ -232,17 +232,20 @@ def sample(run: Run) -> tuple[list[dict[str, Any]], list[float]]:
     scores = pl.scan_parquet(run.out / "predictions.parquet").select("score")
     rows = pl.concat([pl.scan_parquet(run.file("test")).select(run.names), scores], how="horizontal")
     step = max(1, rows.select(pl.len()).collect().item() // CHECKED)
-    chosen = rows.gather_every(step).head(CHECKED).collect()
+    chosen = rows.gather_every(step).head(CHECKED).fill_nan(None).collect()
     return chosen.drop("score").to_dicts(), chosen["score"].to_list()
 
 
 def prepare(run: Run, stage: str) -> None:
-    """Empty --out of what an earlier run left, but for MLflow's and, with `from-train`, the splits."""
+    """Remove from --out what an earlier run left there and this one makes anew."""
     run.out.mkdir(parents=True, exist_ok=True)
-    kept = {"mlflow.db", "mlflow"} | ({f"{name}.parquet" for name in NAMES} if stage == "from-train" else set())
-    for path in run.out.iterdir():
-        if path.name not in kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in ("bento", "bentoml", "cache", "context", "server"):
+        shutil.rmtree(run.out / folder, ignore_errors=True)
+    if stage == "all":
+        for name in NAMES:
+            run.file(name).unlink(missing_ok=True)
+    elif not all(run.file(name).is_file() for name in NAMES):
+        raise SystemExit(f"{run.out} has no splits: run with --stage all first")
 
 
 def work(run: Run, everything: bool, python: Path | None) -> dict[str, Any]:

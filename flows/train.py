@@ -16,7 +16,7 @@ from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
 from tasks.infra import check_package
 from tasks.lineage import describe_lineage
-from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow
+from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
 from tasks.packaging import package_model
 from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
@@ -56,6 +56,8 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     profiling = profile_splits.submit(splits, project.features)
     requirements = serving_requirements()
     serving = prepare_serving.submit(requirements)
+    if not is_planning():
+        load_early()
     model = train_model(splits, project.features, project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate)
     baseline = None

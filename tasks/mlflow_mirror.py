@@ -7,8 +7,10 @@ release, tagged with what it came from, with the alias `blessed` on the newest.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BATCH = 900  # metrics that one call may log; MLflow allows 1000
+
+
+def load_early() -> None:
+    """Begin to import MLflow in a thread: it takes a second, which training has to spare."""
+    threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()
 
 
 @task(cached=False)

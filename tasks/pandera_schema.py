@@ -135,4 +135,4 @@ def broken_rules(rules: Rules, rows: pl.DataFrame) -> Iterator[tuple[str, str, p
 def _words(error: Any) -> str:
     check = error.check
     text = str(getattr(check, "error", None) or getattr(check, "name", None) or check)
-    return "must not be null" if "null" in text else text
+    return "must not be null" if error.reason_code.name == "SERIES_CONTAINS_NULLS" else text

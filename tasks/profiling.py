@@ -17,7 +17,7 @@ from tasks.caching import task
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS = 500_000
+ROWS = 65_536
 
 
 @task(libraries=("whylogs", "polars"))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CHUNK = 500_000  # rows
+ROW = "__row__"
 EXAMPLES = 3
 SPREAD = 10  # an outlier is further from the median than this many interquartile ranges
 
@@ -71,13 +72,13 @@ def check_batch(rows: pl.DataFrame, schema_text: str, data: DataConfig, where: s
     if not findings.rows:
         return BatchCheck(rows, rows.clear().with_columns(why=pl.lit("")), report)
     reasons = (
-        pl.DataFrame(findings.rows, schema={"row": pl.UInt32, "why": pl.String}, orient="row")
-        .group_by("row", maintain_order=True)
+        pl.DataFrame(findings.rows, schema={ROW: pl.UInt32, "why": pl.String}, orient="row")
+        .group_by(ROW, maintain_order=True)
         .agg(pl.col("why").str.join("; "))
     )
-    numbered = rows.with_row_index("row")
-    good = numbered.join(reasons, on="row", how="anti", maintain_order="left").drop("row")
-    bad = numbered.join(reasons, on="row", how="inner", maintain_order="left").drop("row")
+    numbered = rows.with_row_index(ROW)
+    good = numbered.join(reasons, on=ROW, how="anti", maintain_order="left").drop(ROW)
+    bad = numbered.join(reasons, on=ROW, how="inner", maintain_order="left").drop(ROW)
     return BatchCheck(good, bad, report)
 
 
@@ -254,7 +255,7 @@ def _judge(report: dict[str, Any], data: DataConfig, where: str) -> None:
             allowed="none, because `data.on_invalid` is `fail`",
             next_step="mend the source or the schema, or set `data.on_invalid: quarantine`",
         )
-    if invalid > data.max_invalid_fraction * rows:
+    if invalid / rows > data.max_invalid_fraction:  # a product would round 0.29 * 100 below 29
         raise DataError(
             f"{invalid:,} of {rows:,} rows ({invalid / rows:.1%}) are not what the schema says.",
             where=where,
