@@ -22,6 +22,8 @@ from penstock.refs import FileRef
 from tasks import locks, store
 from tasks.caching import task
 from tasks.dvc_config import without_credentials
+from tasks.plots import standalone
+from tasks.reporting import plots
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -103,6 +105,10 @@ def _log_run(
             target = Path(scratch) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(store.locate(ref), target)
+        for title, svg, _ in plots(candidate):
+            plot = Path(scratch) / "plots" / f"{title.lower().replace(' ', '-')}.svg"
+            plot.parent.mkdir(exist_ok=True)
+            plot.write_text(standalone(svg), encoding="utf-8")
         client.log_artifacts(run_id, scratch)
     client.set_terminated(run_id)
     return run_id

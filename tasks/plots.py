@@ -10,6 +10,15 @@ from typing import Any, NamedTuple
 WIDTH, HEIGHT = 460, 320
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 44
 MOST_POINTS = 400
+STYLE = """\
+<style>
+svg { background: #ffffff } text { fill: #5d6773; font: 12px sans-serif } .strong { fill: #1c2127 }
+.grid { stroke: #e9ecf0 } .axis { fill: none; stroke: #8a94a0 } .mark { stroke: #1f5fbf; stroke-dasharray: 2 3 }
+.line { fill: none; stroke-width: 2 } .line.first { stroke: #1f5fbf } .line.second { stroke: #b85c00 }
+.line.reference { stroke: #8a94a0; stroke-dasharray: 3 4 }
+circle.first { fill: #1f5fbf } circle.second { fill: #b85c00 }
+</style>
+"""
 
 Point = tuple[float, float]
 Range = tuple[float, float]
@@ -106,6 +115,11 @@ def learning_curve(history: dict[str, Any]) -> Plot:
     y = (min(values) - margin, max(values) + margin)
     note = "Log loss after each tree. Trees after the best one are cut off."
     return "Learning curve", chart("Learning curve", "trees", "log loss", x, y, lines, mark), note
+
+
+def standalone(svg: str) -> str:
+    """A chart as a file of its own: with the colours that the report's style sheet gives it there."""
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">\n{STYLE}", 1)
 
 
 def chart(

@@ -87,7 +87,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         incomparable=baseline.get("incomparable", ""),
         has_champion="metrics" in baseline,
         rows=_metric_rows(metrics, baseline),
-        plots=[(title, Markup(svg), note) for title, svg, note in _plots(candidate, metrics, baseline)],  # noqa: S704
+        plots=[(title, Markup(svg), note) for title, svg, note in plots(candidate)],  # noqa: S704
         splits=store.read_json(candidate.splits.summary),
         validation=store.read_json(candidate.checked.report),
     )
@@ -139,8 +139,10 @@ def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict
     return rows
 
 
-def _plots(candidate: Candidate, metrics: dict[str, Any], baseline: dict[str, Any]) -> list[tuple[str, str, str]]:
+def plots(candidate: Candidate) -> list[tuple[str, str, str]]:
     """(title, SVG, what it shows) of every plot; the champion's curves too where it could be scored."""
+    metrics = store.read_json(candidate.evaluation.metrics)
+    baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
     models = [Scored("candidate", "first", metrics, store.read_json(candidate.evaluation.curves))]
     if candidate.baseline and "metrics" in baseline:
         models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))

@@ -141,11 +141,13 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def live(checkout: Checkout, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+def live(checkout: Checkout, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """A checkout whose flows run against the session's Prefect server."""
     from tasks.settings import settings
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     checkout.environment["PREFECT_API_URL"] = prefect_api
     settings.cache_clear()
-    return checkout
+    yield checkout
+    if (checkout.home / "supervisor").is_dir():
+        checkout.penstock("down")  # the worker that `run` leaves up

@@ -63,7 +63,12 @@ def mirrored(outcome) -> None:
     assert found.data.params["train.params.max_depth"] == "3"
     curve = client.get_metric_history(found.info.run_id, "loss_validation")
     assert len(curve) == outcome.candidate.model.rounds
-    assert {file.path for file in client.list_artifacts(found.info.run_id)} >= {"report.html", "record.json", "model"}
+    assert {file.path for file in client.list_artifacts(found.info.run_id)} >= {
+        "report.html",
+        "record.json",
+        "model",
+        "plots",
+    }
     version = client.get_model_version_by_alias("tiny", "blessed")
     assert version.tags["penstock.version"] == "tiny-v1"
     assert version.tags["penstock.dataset"] == outcome.candidate.dataset.version
