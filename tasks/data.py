@@ -81,7 +81,7 @@ def track(data: DataConfig) -> None:
     """`dvc add` and `dvc push` of the dataset's folder. Raises DataError when the remote cannot be written."""
     with locks.exclusive("dvc"), _repo() as repo:
         try:
-            repo.add([data.path])
+            repo.add([data.path], quiet=True)
             repo.push(targets=[f"{data.path}.dvc"])
         except Exception as error:  # DVC, fsspec and every remote's library have their own
             raise _remote_error(error, "write") from error
