@@ -81,7 +81,8 @@ def track(data: DataConfig) -> None:
     """`dvc add` and `dvc push` of the dataset's folder. Raises DataError when the remote cannot be written."""
     with locks.exclusive("dvc"), _repo() as repo:
         try:
-            repo.add([data.path], quiet=True)
+            repo.scm_context.quiet = True  # git is the user's, or `--commit`'s
+            repo.add([data.path])
             repo.push(targets=[f"{data.path}.dvc"])
         except Exception as error:  # DVC, fsspec and every remote's library have their own
             raise _remote_error(error, "write") from error
