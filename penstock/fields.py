@@ -7,6 +7,8 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
+from penstock.patterns import as_python
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -18,7 +20,7 @@ INTEGERS = {
 FLOATS = ("Float32", "Float64")
 LISTED = 20  # allowed values that a message names
 REMEMBERED = 10_000  # good values of a text field that are not checked again
-EXACT = 2**53  # integers above it are not exact in float64
+EXACT = 2**53 - 1  # integers above it may not be exact in float64
 MISSING = float("nan")
 FLOAT32 = 3.4028234663852886e38  # the largest
 _COMPARE: dict[str, Any] = {
@@ -68,8 +70,8 @@ class Category(Field):
         checks = spec["checks"]
         self.codes = {value: float(code) for code, value in enumerate(spec["categories"])}
         self.reject = reject
-        # polars anchors `$` at the very end; Python's also matches before a last newline
-        self.pattern = re.compile(checks["str_matches"][:-1] + r"\Z") if "str_matches" in checks else None
+        self.matches: str = checks.get("str_matches", "")
+        self.pattern = re.compile(as_python(self.matches)) if self.matches else None
         length = checks.get("str_length", {})
         self.shortest, self.longest = length.get("min_value"), length.get("max_value")
         self.good: set[str] = set()  # values seen and found right; bounded, so that no client can fill the memory
@@ -79,7 +81,7 @@ class Category(Field):
             raise ValueError(f"must be text, not {_kind(value)}")
         self.listed(value)
         if self.pattern and not self.pattern.search(value):
-            raise ValueError(f"must match {self.pattern.pattern.removesuffix(chr(92) + 'Z')}$")
+            raise ValueError(f"must match {self.matches}")
         if self.shortest is not None and len(value) < self.shortest:
             raise ValueError(f"must have at least {self.shortest} characters")
         if self.longest is not None and len(value) > self.longest:
@@ -105,6 +107,9 @@ class Number(Field):
         kind = spec["dtype"]
         checks = spec["checks"]
         self.integer = kind in INTEGERS
+        if not self.integer:  # an integer that is listed is the float next to it
+            self.isin = self.isin and frozenset(map(float, self.isin))
+            self.notin = frozenset(map(float, self.notin))
         # polars compares a Float32 column with a Float32 bound: 0.1 there is not 0.1 here
         self.as_column = float if kind != "Float32" else _float32
         self.bounds: list[tuple[str, float]] = []
@@ -128,11 +133,20 @@ class Number(Field):
             if self.limits and not self.limits[0] <= value <= self.limits[1]:
                 raise ValueError(f"must be from {self.limits[0]} to {self.limits[1]}")
         number = self._as_float(value)
+        # polars compares integers with an integer as integers, and with anything else as float64
+        whole = self.integer and abs(value) > EXACT
         for word, bound in self.bounds:
-            if not _COMPARE[word](number, self.as_column(bound)):
-                raise ValueError(f"must be {word} {bound:g}")
-        self.listed(number)
-        return number
+            exact = whole and isinstance(bound, int)
+            if not _COMPARE[word](value if exact else number, bound if exact else self.as_column(bound)):
+                raise ValueError(f"must be {word} {bound}")
+        self.listed(value if whole else number)
+        return self._rounded_once(int(value)) if whole else number
+
+    def _rounded_once(self, value: int) -> float:
+        """The float32 nearest to an integer that float64 cannot hold: by way of float64 it may be its neighbour."""
+        import numpy as np
+
+        return float(np.array(value, np.uint64 if value > 0 else np.int64).astype(np.float32))
 
     def _as_float(self, value: float) -> float:
         try:

@@ -75,7 +75,7 @@ class RowReader:
                 known = self._one_by_one(column, values, problems)
             matrix[:, number] = known
             if column.codes is not None:
-                strangers = sum(value is not None and value not in column.codes for value in values)
+                strangers = sum(isinstance(value, str) and value not in column.codes for value in values)
                 if strangers:
                     unknown[name] = strangers
         if problems:

@@ -6,91 +6,21 @@ into a small specification for the server (`compile_spec`), which `penstock/rows
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
+from penstock.columns import Column, Part
 from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
-DTYPES = (*INTEGERS, *FLOATS, "Boolean", "String", "Date", "Datetime")
-ALIASES = {"ge": "greater_than_or_equal_to", "gt": "greater_than", "le": "less_than_or_equal_to", "lt": "less_than"}
+RESERVED = ("why", "__row__")  # columns that Penstock adds
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(_Part):
-    """Inclusive unless said otherwise, as pandera has it."""
-
-    min_value: float
-    max_value: float
-    include_min: bool = True
-    include_max: bool = True
-
-
-class Length(_Part):
-    """Characters, inclusive."""
-
-    min_value: int | None = None
-    max_value: int | None = None
-
-
-class Column(_Part):
-    """One column: its polars type, whether it may be null, and what its values must be."""
-
-    dtype: str
-    nullable: bool = False
-    required: bool = True
-    unique: bool = False
-    title: str | None = None
-    description: str | None = None
-    in_range: Range | None = None
-    greater_than: float | None = None
-    greater_than_or_equal_to: float | None = None
-    less_than: float | None = None
-    less_than_or_equal_to: float | None = None
-    isin: tuple[str | int | float, ...] | None = None
-    notin: tuple[str | int | float, ...] | None = None
-    str_matches: str | None = None
-    str_length: Length | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _long_names(cls, found: Any) -> Any:
-        return {ALIASES.get(name, name): value for name, value in found.items()} if isinstance(found, dict) else found
-
-    @model_validator(mode="after")
-    def _check(self) -> Column:
-        kind = self.dtype.partition("(")[0]
-        if kind not in DTYPES:
-            raise ValueError(f"`{self.dtype}` is not a type of a column; allowed: {', '.join(DTYPES)}")
-        numeric = kind in INTEGERS or kind in FLOATS
-        names = set(self.checks())
-        if not numeric and names & {"in_range", *ALIASES.values()}:
-            raise ValueError(f"only numbers have a range, and `{self.dtype}` is none")
-        if kind != "String" and names & {"str_matches", "str_length"}:
-            raise ValueError(f"`str_matches` and `str_length` are for String, not `{self.dtype}`")
-        if self.str_matches is not None:
-            if not (self.str_matches.startswith("^") and self.str_matches.endswith("$")):
-                raise ValueError(
-                    "`str_matches` must begin with ^ and end with $: pandera itself anchors only the start"
-                )
-            re.compile(self.str_matches)
-        return self
-
-    def checks(self) -> dict[str, Any]:
-        """The checks that are set, by pandera's name, as plain values."""
-        described = {"dtype", "nullable", "required", "unique", "title", "description"}
-        return self.model_dump(exclude=described, exclude_none=True, mode="json")
-
-
-class SchemaFile(_Part):
+class SchemaFile(Part):
     """The whole file."""
 
     schema_type: Literal["polars_dataframe"] = "polars_dataframe"
@@ -119,14 +49,27 @@ def parse_schema(text: str, where: str) -> SchemaFile:
         schema = SchemaFile.model_validate(tree)
     except ValidationError as error:
         raise explained(error, SchemaFile, node, where) from None
+    for name in schema.columns:
+        if name in RESERVED or (name.startswith("^") and name.endswith("$")):
+            raise ConfigError(
+                f"No column may be called `{name}`.",
+                where=where,
+                allowed="any name but `why` and `__row__`, which Penstock adds, and ^...$, a pattern to polars",
+                next_step="rename the column in the source and here",
+            )
     missing = sorted(set(schema.unique) - set(schema.columns))
     if missing:
         raise ConfigError("`unique` names columns that are not there.", where=where, found=", ".join(missing))
     return schema
 
 
-def require_columns(schema: SchemaFile, features: FeaturesConfig, slices: tuple[str, ...], where: str) -> None:
-    """Raise ConfigError if the project uses a column that its schema does not have, or one of the wrong kind."""
+def require_columns(
+    schema: SchemaFile, features: FeaturesConfig, slices: tuple[str, ...], where: str, watched: tuple[str, ...] = ()
+) -> None:
+    """Raise ConfigError if the project uses a column that its schema does not have, or one of the wrong kind.
+
+    ``watched``: the columns of `data.outliers`.
+    """
     columns = schema.columns
     used = {
         "features.label": [features.label],
@@ -135,6 +78,13 @@ def require_columns(schema: SchemaFile, features: FeaturesConfig, slices: tuple[
         "features.categorical": list(features.categorical),
         "features.numeric": list(features.numeric),
         "evaluate.slices": list(slices),
+        "data.outliers": list(watched),
+    }
+    numbers = (*INTEGERS, *FLOATS)
+    kinds = {
+        "features.categorical": ("String",),
+        "features.numeric": (*numbers, "Boolean"),
+        "data.outliers": numbers,
     }
     for key, names in used.items():
         for name in names:
@@ -146,7 +96,7 @@ def require_columns(schema: SchemaFile, features: FeaturesConfig, slices: tuple[
                     next_step="correct the name, or add the column to the schema",
                 )
             kind = columns[name].dtype.partition("(")[0]
-            wanted = {"features.categorical": ("String",), "features.numeric": (*INTEGERS, *FLOATS, "Boolean")}.get(key)
+            wanted = kinds.get(key)
             if wanted and kind not in wanted:
                 raise ConfigError(
                     f"`{key}` names `{name}`, which is {kind}.",
@@ -161,6 +111,14 @@ def require_columns(schema: SchemaFile, features: FeaturesConfig, slices: tuple[
                 where=where,
                 found="nullable: true or required: false",
                 next_step="take the key out: rows without the value are then set aside",
+            )
+    for name in features.names:
+        if not columns[name].required:
+            raise ConfigError(
+                f"`{name}` is a feature and may be left out, so there may be nothing to train on.",
+                where=where,
+                found="required: false",
+                allowed="nullable: true, for a column that is there and has gaps",
             )
     if columns[features.label].dtype != "Boolean":
         raise ConfigError(
@@ -181,7 +139,7 @@ def compile_spec(
         columns.append({
             "name": name,
             "dtype": column.dtype.partition("(")[0],
-            "nullable": column.nullable or not column.required,
+            "nullable": column.nullable,
             "checks": column.checks(),
             "categories": categories.get(name),
             "description": column.description or column.title or "",

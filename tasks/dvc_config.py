@@ -6,6 +6,7 @@ import configparser
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from penstock.errors import ConfigError
 from tasks.settings import settings
 
 DEFAULT = """\
@@ -47,5 +48,13 @@ def without_credentials(url: str) -> str:
 def _read() -> configparser.ConfigParser:
     config = configparser.ConfigParser(interpolation=None)
     folder = settings().root / ".dvc"
-    config.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    try:
+        config.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise ConfigError(
+            "DVC's configuration cannot be read.",
+            where=str(folder / "config"),
+            found=str(error).splitlines()[0][:200],
+            next_step="mend the file, or: git checkout -- .dvc/config",
+        ) from None
     return config

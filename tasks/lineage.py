@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -11,15 +12,17 @@ from pathlib import Path
 
 from penstock.candidate import Lineage
 from penstock.config import Project
-from penstock.refs import Dataset
+from penstock.refs import Dataset, FileRef
 from tasks import store
-from tasks.caching import task
+from tasks.caching import is_planning, task
 from tasks.dvc_config import remote_url
 from tasks.git import git
 from tasks.source import CODE, closure
 
 # what makes the release; the rest (terminal, report, platform, ledger) shows it or moves it
 MAKERS = ("validation", "splitting", "training", "evaluation", "gating", "packaging", "infra")
+# what ingest and DVC write; what it says of the data is in the dataset's version
+OURS = ("data/*.dvc", "data/.gitignore", ".dvc")
 LIBRARIES = (
     "bentoml", "dvc", "mlflow", "numpy", "pandera", "polars", "prefect", "pyarrow", "scikit-learn", "whylogs",
     "xgboost",
@@ -28,21 +31,35 @@ LIBRARIES = (
 
 @task(reads=True)
 def describe_lineage(project: Project, schema: str, dataset: Dataset) -> Lineage:
-    """The lineage that a model trained now would have."""
+    """The lineage that a model trained now would have. While planning, nothing is written."""
     commit, dirty = _git_state()
+    config = json.dumps(project.model_dump(mode="json", by_alias=True), sort_keys=True, indent=1, ensure_ascii=False)
     return Lineage(
         project=project.name,
-        config=store.put_json(project.model_dump(mode="json", by_alias=True), "config.json"),
-        schema_text=store.put_bytes(schema.encode(), "schema.yaml"),
+        config=_kept(config.encode(), "config.json"),
+        schema_text=_kept(schema.encode(), "schema.yaml"),
         dataset=dataset.version,
         remote=remote_url(),
         git_commit=commit,
         git_dirty=dirty,
-        code={path: digest for name in MAKERS for path, digest in closure(f"tasks.{name}").items()},
+        code=_code(),
         environment=environment_hash(),
         libraries={name: metadata.version(name) for name in LIBRARIES},
         python=".".join(map(str, sys.version_info[:3])),
     )
+
+
+def _kept(content: bytes, name: str) -> FileRef:
+    """``content`` in the store; while planning only its name there, so that a home may be read-only."""
+    if is_planning():
+        return FileRef(name=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    return store.put_bytes(content, name)
+
+
+def _code() -> dict[str, str]:
+    """The files that make a release, and the flow that says in which order."""
+    made = {path: digest for name in MAKERS for path, digest in closure(f"tasks.{name}").items()}
+    return made | {path: digest for path, digest in closure("flows.train").items() if path == "flows/train.py"}
 
 
 def environment_hash() -> str:
@@ -58,8 +75,14 @@ def environment_hash() -> str:
 
 def _installed() -> list[str]:
     """`name==version` of every distribution but Penstock itself, whose code is hashed file by file."""
-    found = {f"{each.metadata['Name'].lower()}=={each.version}" for each in metadata.distributions()}
-    return sorted(name for name in found if not name.startswith("penstock=="))
+    found = set()
+    for each in metadata.distributions():
+        # an installation that was interrupted leaves a folder without metadata; some finders raise for it
+        with contextlib.suppress(OSError):
+            name = each.metadata["Name"]
+            if name and name != "penstock":
+                found.add(f"{name.lower()}=={each.metadata['Version']}")
+    return sorted(found)
 
 
 def _site_packages() -> str:
@@ -79,9 +102,11 @@ def _text(path: Path) -> str:
 
 
 def _git_state() -> tuple[str, bool]:
-    """(commit, whether anything but Penstock's own .dvc files differs from it); ("", False) without git."""
+    """(commit, whether anything but OURS differs from it); ("", False) without git. What cannot be told is dirty."""
     head = git("rev-parse", "HEAD")
     if head is None or head.returncode:
         return "", False
-    changed = git("status", "--porcelain", "--untracked-files=normal", "--", ":/", ":(exclude,top)data/*.dvc")
-    return head.stdout.strip(), bool(changed and changed.stdout.strip())
+    # the excluded paths are the checkout's, which may be a folder of a larger repository
+    paths = [":/", *(f":(exclude){path}" for path in OURS)]
+    changed = git("status", "--porcelain", "--untracked-files=normal", "--", *paths)
+    return head.stdout.strip(), changed is None or changed.returncode != 0 or bool(changed.stdout.strip())

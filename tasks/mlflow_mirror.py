@@ -1,13 +1,17 @@
 """Mirrors the ledger to MLflow, for its UI and for other tools. The ledger stays the truth.
 
 One run per event, found again by its tags, so that mirroring twice changes nothing; a registered model version per
-release, tagged with what it came from, with the alias `blessed` on the newest.
+release, tagged with what it came from, with the alias `blessed` on the newest. What an earlier run could not tell,
+because the tracking server was away, the next one tells first.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import os
+import re
 import shutil
 import tempfile
 import threading
@@ -15,21 +19,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock import ledger
 from penstock.candidate import Candidate, Release
 from penstock.config import Project
-from penstock.errors import PlatformError
+from penstock.errors import PenstockError, PlatformError
 from penstock.refs import FileRef
 from tasks import locks, store
-from tasks.caching import task
-from tasks.dvc_config import without_credentials
+from tasks.caching import file_refs, task
 from tasks.plots import standalone
-from tasks.reporting import plots
+from tasks.project import recorded_project
+from tasks.registry import read_ledger, recorded_candidate, release_of
+from tasks.reporting import find_report, plots
 from tasks.settings import settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BATCH = 900  # metrics that one call may log; MLflow allows 1000
+CLIENT = {
+    # MLflow's own are 7 retries and 120 s each: a run would hang for minutes on a server that is away
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # it prints the run's address, with the credentials in it, to where `--json` goes
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 def load_early() -> None:
@@ -40,39 +53,60 @@ def load_early() -> None:
 @task(cached=False)
 def mirror_to_mlflow(candidate: Candidate, release: Release, report: FileRef, project: Project) -> None:
     """Log the run and, for a release, its model version. Raises PlatformError when the tracking server is not there:
-    the release is registered all the same, and the next run of the project mirrors it again."""
+    the release is registered all the same, and the next run of the project mirrors it."""
     with _readable_errors(release), locks.exclusive("mlflow"):
+        for name, value in CLIENT.items():
+            os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
+        if not settings().mlflow_uri:
+            (settings().home / "mlflow").mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
-        tags = _tags(candidate, release)
-        experiment = _experiment(client, project.name)
-        found = client.search_runs(
-            [experiment], f"tags.`penstock.record` = '{release.record.sha256}' and attributes.status = 'FINISHED'"
-        )
-        run_id = found[0].info.run_id if found else _log_run(client, experiment, candidate, release, report, tags)
-        if release.version:
-            _register(client, project, release, run_id, tags)
-        store.write_atomic(_mark(release), run_id.encode())
+        for earlier in _left_behind(release):
+            _tell(client, *earlier)
+        _tell(client, candidate, release, report, project)
 
 
 @task(reads=True)
 def is_mirrored(release: Release) -> bool:
-    """Whether MLflow was told of this release: read from a mark under the home, without asking MLflow."""
+    """Whether this MLflow was told of this release: read from a mark under the home, without asking MLflow."""
     return _mark(release).exists()
-
-
-def _mark(release: Release) -> Path:
-    return settings().home / "mlflow" / "told" / release.project / release.record.sha256
 
 
 def tracking_uri() -> str:
     """`PENSTOCK_MLFLOW_URI`, or SQLite under the home."""
-    if settings().mlflow_uri:
-        return settings().mlflow_uri
-    folder = settings().home / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    return settings().mlflow_uri or f"sqlite:///{settings().home / 'mlflow' / 'mlflow.db'}"
+
+
+def _left_behind(release: Release) -> Iterator[tuple[Candidate, Release, FileRef, Project]]:
+    """What happened before ``release`` and was never told, oldest first, as far as its files are still there."""
+    for event in read_ledger(release.project):
+        earlier = release_of(event)
+        if event.sequence >= release.sequence or is_mirrored.fn(earlier):
+            continue
+        with contextlib.suppress(PenstockError):
+            candidate, report = recorded_candidate.fn(earlier), find_report.fn(earlier)
+            if report and all(store.intact(ref) for ref in file_refs(candidate)):
+                yield candidate, earlier, report, recorded_project(candidate.lineage.config)
+
+
+def _tell(client: MlflowClient, candidate: Candidate, release: Release, report: FileRef, project: Project) -> None:
+    tags = _tags(candidate, release)
+    experiment = _experiment(client, project.name)
+    found = client.search_runs(
+        [experiment], f"tags.`penstock.record` = '{release.record.sha256}' and attributes.status = 'FINISHED'"
+    )
+    run_id = found[0].info.run_id if found else _log_run(client, experiment, candidate, release, report, tags)
+    if release.version:
+        _register(client, project, release, run_id, tags)
+    store.write_atomic(_mark(release), run_id.encode())
+
+
+def _mark(release: Release) -> Path:
+    """The mark of one event at one MLflow: another server has not been told what this one has."""
+    server = hashlib.sha256(_without_secrets(settings().mlflow_uri).encode()).hexdigest()[:12]
+    name = f"{release.record.sha256}-{server}" if settings().mlflow_uri else release.record.sha256
+    return settings().home / "mlflow" / "told" / release.project / name
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
@@ -128,13 +162,16 @@ def _register(client: MlflowClient, project: Project, release: Release, run_id: 
         f"name = '{project.name}' and tag.`penstock.record` = '{release.record.sha256}'"
     )
     if known:
-        return
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
-    made = client.create_model_version(project.name, source, run_id, tags=tags, description=release.version)
-    client.set_registered_model_alias(project.name, "blessed", made.version)
-    client.set_registered_model_alias(
-        project.name, release.version.removeprefix(f"{project.name}-") + "-release", made.version
-    )
+        made = known[0]
+    else:
+        source = f"{client.get_run(run_id).info.artifact_uri}/model"
+        made = client.create_model_version(project.name, source, run_id, tags=tags, description=release.version)
+    aliases = [release.version.removeprefix(f"{project.name}-") + "-release"]
+    newest = ledger.newest(read_ledger(project.name))
+    if newest is None or newest.version == release.version:  # not an older one that was made or told again
+        aliases.append("blessed")
+    for alias in aliases:
+        client.set_registered_model_alias(project.name, alias, made.version)
 
 
 def _tags(candidate: Candidate, release: Release) -> dict[str, str]:
@@ -178,12 +215,17 @@ def _flat(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 def _readable_errors(release: Release) -> Iterator[None]:
     try:
         yield
-    except PlatformError:
-        raise
-    except Exception as error:  # MLflow's, SQLAlchemy's, requests' and the artifact store's own
+    except Exception as error:  # noqa: BLE001  # MLflow's, SQLAlchemy's, requests' and the artifact store's own
+        said = _without_secrets(str(error)).strip() or type(error).__name__
+        # not `from error`: its text holds the address with its credentials, and Prefect would log it
         raise PlatformError(
             f"{release.version or 'The rejected candidate'} is registered, but MLflow could not be told.",
-            where=without_credentials(tracking_uri()),
-            found=without_credentials(str(error).splitlines()[0])[:300],
+            where=_without_secrets(tracking_uri()),
+            found=said.splitlines()[0][:300],
             next_step="make MLflow reachable, or correct PENSTOCK_MLFLOW_URI; the next train run catches up",
-        ) from error
+        ) from None
+
+
+def _without_secrets(text: str) -> str:
+    """``text`` with neither user and password nor query in any address; it need not be an address itself."""
+    return re.sub(r"\?[^\s?]*=\S*", "", re.sub(r"://\S*@", "://", text))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from penstock.errors import DataError
+from penstock.errors import ConfigError, DataError
+from penstock.fields import FLOATS
 from penstock.schema import parse_schema
 
 if TYPE_CHECKING:
@@ -62,9 +63,20 @@ def build(text: str) -> Rules:
     tree.pop("unique", None)
     tree.pop("api", None)
     tree |= {"schema_type": "polars_dataframe", "strict": parsed.strict}
-    for column in tree["columns"].values():
+    for name, column in tree["columns"].items():
         column.pop("unique", None)
-    schema = polars_io.from_yaml(yaml.safe_dump(tree, sort_keys=False))
+        if parsed.columns[name].dtype in FLOATS:  # polars refuses to look for a float among integers
+            column |= {
+                check: [float(value) for value in column[check]] for check in ("isin", "notin") if check in column
+            }
+    try:
+        schema = polars_io.from_yaml(yaml.safe_dump(tree, sort_keys=False))
+    except Exception as error:  # pandera raises what its parser of types and its checks happen to raise
+        raise ConfigError(
+            "pandera cannot read the schema.",
+            found=str(error).splitlines()[0][:200],
+            next_step="correct the column that this is about, in the project's schema",
+        ) from error
     for column in schema.columns.values():
         for check in column.checks:
             check.n_failure_cases = KEPT

@@ -12,10 +12,14 @@ import os
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
+
+import psutil
 
 from penstock.errors import PlatformError
 from penstock.refs import Value
@@ -27,7 +31,10 @@ from tasks.store import readable_errors, write_atomic
 
 SERVER, WORKER, POOL = "prefect-server", "prefect-worker", "penstock"
 START_SECONDS = 180.0  # the first start makes a database: 10 to 20 s on a busy machine
+STARTS = 3  # a server that needs so many will not come up: a damaged database, a full disk
 RESTART = "penstock down, then penstock up"
+UP = ("STARTING", "RUNNING")
+_given: set[str] = set()  # addresses of this checkout's server that this process itself has put into PREFECT_API_URL
 
 
 class Service(Value):
@@ -67,20 +74,23 @@ def prefect_environment() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    if not named_server() and supervision.processes().get(SERVER, {}).get("statename") in UP:
+        _point_to(_own_url())
 
 
 def start_server_early() -> None:
     """Start the server and go on: it comes up while Prefect is imported. Raises StorageError without a home to use."""
     with readable_errors(settings().home):
         settings().home.mkdir(parents=True, exist_ok=True)
-    if not _foreign():
-        os.environ["PREFECT_API_URL"] = _start_server()
+    if not named_server():
+        _point_to(_start_server())
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[None]:
     """A server that answers, and Prefect's settings pointing to it and to this checkout's cache."""
     url = ensure_server()
+    prefect_environment()
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_RESULTS_DEFAULT_SERIALIZER,
@@ -99,7 +109,7 @@ def connected() -> Iterator[None]:
 
 def ensure_server() -> str:
     """The API's address, once it answers. Raises PlatformError if it does not."""
-    url = _foreign()
+    url = named_server()
     if url:
         if not _healthy(url):
             raise PlatformError(
@@ -109,18 +119,23 @@ def ensure_server() -> str:
             )
         return url
     url = _start_server()
-    os.environ["PREFECT_API_URL"] = url
     end = time.monotonic() + START_SECONDS
-    while not _healthy(url):
-        state = supervision.processes().get(SERVER, {}).get("statename", "gone")
-        if state in ("FATAL", "gone") or time.monotonic() > end:
+    pids = set()
+    while not (_healthy(url) and _is_ours(url)):
+        found = supervision.processes().get(SERVER, {})
+        pids.add(found.get("pid") or 0)
+        state = str(found.get("statename", "gone"))
+        if state in ("FATAL", "gone") or len(pids - {0}) >= STARTS or time.monotonic() > end:
+            supervision.halt(SERVER)
             raise PlatformError(
-                f"The Prefect server does not come up: it is {state.lower()}.",
+                "The Prefect server does not come up.",
                 where=str(supervision.logs() / f"{SERVER}.log"),
                 found=supervision.last_words(SERVER),
                 next_step=RESTART,
             )
         time.sleep(0.1)
+        url = _start_server()  # at another address, if meanwhile a stranger has taken this one
+    _point_to(url)
     _write_prefect_toml(url)
     return url
 
@@ -140,6 +155,11 @@ def up() -> None:
 def ensure_worker() -> None:
     """The worker of the pool `penstock`, which runs this checkout's deployments."""
     url = ensure_server()
+    with readable_errors(settings().home), locks.exclusive("platform"):
+        _add_worker(url)
+
+
+def _add_worker(url: str) -> None:
     environment = {
         **QUIET,
         "PREFECT_API_URL": url,
@@ -153,26 +173,12 @@ def ensure_worker() -> None:
         "PYTHONPATH": str(CODE),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "worker",
-        "start",
-        "--pool",
-        POOL,
-        "--type",
-        "process",
-        "--name",
-        "local",
-    ]
-    with readable_errors(settings().home), locks.exclusive("platform"):
-        supervision.ensure()
-        supervision.add(WORKER, command, environment, settings().root)
+    command = [sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split()]
+    supervision.add(WORKER, command, environment, settings().root)
 
 
 def down() -> None:
-    """Stop worker and server. What they recorded stays."""
+    """Stop worker and server, and wait until they are gone. What they recorded stays. Twice is as good as once."""
     with readable_errors(settings().home), locks.exclusive("platform"):
         supervision.stop()
 
@@ -189,23 +195,34 @@ def status() -> PlatformStatus:
 
 def address() -> str:
     """The Prefect UI's address, or "" when this checkout's server does not run and no other is named."""
-    url = _foreign()
-    if not url and supervision.processes().get(SERVER, {}).get("statename") in ("STARTING", "RUNNING"):
-        url = _own_url() or ""
-    return url.removesuffix("/").removesuffix("/api")
+    url = named_server()
+    if not url and supervision.processes().get(SERVER, {}).get("statename") in UP:
+        url = _own_url()
+    return url.removesuffix("/api")
 
 
-def _foreign() -> str:
-    """The server that the environment names, if it is not our own."""
-    url = os.environ.get("PREFECT_API_URL", "")
-    return "" if url == _own_url() else url
+def named_server() -> str:
+    """The server that the environment names, or "" if it names none or this checkout's own."""
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    return "" if url in _given or url == _own_url() else url
 
 
-def _own_url() -> str | None:
+def _point_to(url: str) -> None:
+    _given.add(url)
+    os.environ["PREFECT_API_URL"] = url
+
+
+def _own_url() -> str:
+    port = _own_port()
+    return f"http://127.0.0.1:{port}/api" if port else ""
+
+
+def _own_port() -> int:
+    """The port that the server had last, or 0."""
     try:
-        return f"http://127.0.0.1:{int(json.loads(_record().read_bytes())['port'])}/api"
+        return int(json.loads(_record().read_bytes())["port"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return 0
 
 
 def _record() -> Path:
@@ -216,11 +233,10 @@ def _start_server() -> str:
     """Have supervisord run the server; returns its address at once. The port stays the same from start to start."""
     with readable_errors(settings().home), locks.exclusive("platform"):
         url = _own_url()
-        if url and supervision.processes().get(SERVER, {}).get("statename") in ("STARTING", "RUNNING"):
+        found = supervision.processes().get(SERVER, {})
+        if url and found.get("statename") in UP and not (_listening(_own_port()) and not _is_ours(url)):
             return url
-        supervision.ensure()
-        port = int(url.rsplit(":", 1)[1].removesuffix("/api")) if url else 0
-        port = _free_port(port)
+        port = _free_port(_own_port())
         url = f"http://127.0.0.1:{port}/api"
         write_atomic(_record(), json.dumps({"port": port}).encode())
         environment = {
@@ -234,11 +250,19 @@ def _start_server() -> str:
         }
         command = [sys.executable, "-m", "prefect", "server", "start"]
         supervision.add(SERVER, command, environment, settings().prefect_home)
+        if supervision.has(WORKER):
+            _add_worker(url)  # the worker of before has to find the server at its new address
         return url
 
 
 def _free_port(wanted: int) -> int:
-    """``wanted`` if nobody has it, else one that nobody has."""
+    """``wanted`` if nobody has it, else one that nobody has.
+
+    Waits a little for ``wanted``: after kill -9 of supervisord the old server is still ending.
+    """
+    end = time.monotonic() + 3
+    while wanted and _listening(wanted) and time.monotonic() < end:
+        time.sleep(0.1)
     for port in (wanted, 0):
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -247,12 +271,32 @@ def _free_port(wanted: int) -> int:
     raise PlatformError("There is no free port on 127.0.0.1.", next_step="stop what takes them")
 
 
+def _listening(port: int) -> bool:
+    """Whether anybody, ours or not, accepts connections on the port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _is_ours(url: str) -> bool:
+    """Whether who listens at the address is the process that supervisord started: any program may say 200."""
+    try:
+        process = psutil.Process(int(supervision.processes()[SERVER]["pid"]))
+        listening = [found.laddr.port for found in process.net_connections("tcp") if found.status == "LISTEN"]
+    except (KeyError, psutil.Error):
+        return False
+    return url == _own_url() and _own_port() in listening
+
+
 def _healthy(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Whether a Prefect API answers. One that wants a key is there too: the Prefect client has it, or will say so."""
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if url == _own_url() else []))
     try:
         with opener.open(f"{url}/health", timeout=3) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except urllib.error.HTTPError as error:
+        return error.code in (401, 403)
+    except (OSError, HTTPException, ValueError):  # nobody there, not HTTP, not an address
         return False
 
 
@@ -266,6 +310,6 @@ def _write_prefect_toml(url: str) -> None:
         "[server]\nanalytics_enabled = false\n"
     )
     path = settings().root / "prefect.toml"
-    with readable_errors(path):
+    with contextlib.suppress(OSError):  # a convenience: a checkout that cannot be written runs all the same
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text.encode())

@@ -5,6 +5,7 @@ A profile's bytes hold the time and random bits, so nothing downstream depends o
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,17 @@ ROWS = 65_536
 @task(libraries=("whylogs", "polars"))
 def profile_splits(splits: Splits, features: FeaturesConfig) -> Profiles:
     """A standard whylogs profile of features and label for each split, streamed and merged, and their summaries."""
+    import polars as pl
+
     from tasks.whylogs_profile import merged, summary
 
     columns = [*features.names, features.label]
     refs: dict[str, FileRef] = {}
     summaries = {}
     for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
-        view = merged(raw_batches(store.locate(split), columns, ROWS))
+        path = store.locate(split)
+        nothing = pl.read_parquet(path, columns=columns, n_rows=0)  # a file of no rows has no batch
+        view = merged(chain([nothing], raw_batches(path, columns, ROWS)))
         with store.new_file(f"profile-{name}.bin") as draft:
             draft.path.write_bytes(view.serialize())
         refs[name] = draft.ref

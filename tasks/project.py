@@ -31,7 +31,7 @@ def load_project(config: str | Path) -> Project:
     schema = schema_path(project)
     where = _shown(schema)
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
-    require_columns(columns, project.features, project.evaluate.slices, where)
+    require_columns(columns, project.features, project.evaluate.slices, where, tuple(project.data.outliers))
     return project
 
 

@@ -10,15 +10,28 @@ from penstock.errors import DataError, StorageError
 from penstock.ledger import Event
 from tasks import ledger_store, store
 from tasks.caching import file_refs, task
+from tasks.settings import settings
 
 
 @task(reads=True)
 def find_champion(lineage: Lineage) -> Champion | None:
-    """What a candidate of this lineage is compared with, or None before the first release."""
-    event = ledger.champion(ledger_store.read_all(lineage.project), lineage.identity)
+    """What a candidate of this lineage is compared with, or None before the first release.
+
+    Raises StorageError if the champion's files are damaged: a candidate that cannot be compared must not replace it.
+    """
+    events = ledger_store.read_all(lineage.project)
+    event = ledger.champion(events, lineage.identity)
     if event is None:
         return None
-    return Champion(version=event.version, model=_candidate(event).model, why="the newest release")
+    try:
+        model = _candidate(event).model
+    except StorageError as error:
+        raise _lost(event, error.found or str(event.record)) from None
+    damaged = [str(ref) for ref in file_refs(model) if not store.intact(ref)]
+    # a release that is there already was compared when it was made, and needs its champion's files no more
+    if damaged and ledger.with_identity(events, lineage.identity) is None:
+        raise _lost(event, ", ".join(damaged))
+    return Champion(version=event.version, model=model, why="the newest release")
 
 
 @task(reads=True)
@@ -33,7 +46,7 @@ def find_existing(lineage: Lineage, champion: Champion | None) -> Release | None
         refs = [event.record, *file_refs(_candidate(event))]
     except StorageError:
         return None
-    return _release(event, new=False) if all(store.intact(ref) for ref in refs) else None
+    return release_of(event) if all(store.intact(ref) for ref in refs) else None
 
 
 @task(reads=True)
@@ -80,7 +93,7 @@ def register(candidate: Candidate) -> Release:
         return common | {"kind": "registered", "version": earlier.version, "reason": "its files were made again"}
 
     event = ledger_store.append(project, make)
-    return _release(event, new=True) if event else _release(known[0], new=False)
+    return release_of(event, new=True) if event else release_of(known[0])
 
 
 def read_ledger(name: str) -> list[Event]:
@@ -98,7 +111,20 @@ def find_release(name: str, version: str = "") -> Release:
             allowed=", ".join(event.version for event in ledger.releases(events)),
             next_step=f"penstock run {name}" if not version else f"penstock status {name}",
         )
-    return _release(event, new=False)
+    return release_of(event)
+
+
+def release_of(event: Event, *, new: bool = False) -> Release:
+    """What the ledger made of the candidate that ``event`` is about."""
+    return Release(
+        project=event.project,
+        version=event.version,
+        verdict="blessed" if event.kind == "registered" else "rejected",
+        identity=event.identity,
+        record=event.record,
+        sequence=event.sequence,
+        new=new,
+    )
 
 
 def _same(event: Event, candidate: Candidate) -> bool:
@@ -126,13 +152,14 @@ def _parsed(content: bytes, where: str) -> Candidate:
         ) from None
 
 
-def _release(event: Event, *, new: bool) -> Release:
-    return Release(
-        project=event.project,
-        version=event.version,
-        verdict="blessed" if event.kind == "registered" else "rejected",
-        identity=event.identity,
-        record=event.record,
-        sequence=event.sequence,
-        new=new,
+def _lost(event: Event, found: str) -> StorageError:
+    """Running again does not mend this: only the lineage that made a release can make its files again."""
+    commit, dataset = event.facts.get("commit", ""), event.facts.get("dataset", "")
+    at = f"at commit {commit[:12]}" if commit else "with the code and config it was made with"
+    return StorageError(
+        f"The champion {event.version} cannot be compared with: its files are missing or damaged.",
+        where=str(settings().store),
+        found=found,
+        next_step=f"put them back from a backup, or make the release again {at}: "
+        f"penstock train {event.project} --revision {dataset.removesuffix('.dir')}",
     )

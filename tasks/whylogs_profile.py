@@ -98,9 +98,9 @@ def _integer(values: pl.Series, rows: int, nulls: int) -> dict[str, Any]:
     import polars as pl
     from whylogs.core.metrics.metrics import CardinalityMetric, FrequentItemsMetric, IntsMetric
 
-    numbers = values.cast(pl.Int64, strict=False).drop_nulls().to_numpy()
+    numbers = values.cast(pl.Int64, strict=False).drop_nulls().to_numpy()  # whylogs' own integers end at 2**63
     cardinality, items, extremes = CardinalityMetric.zero(), FrequentItemsMetric.zero(), IntsMetric.zero()
-    cardinality.hll.value.update_np(numbers)
+    cardinality.hll.value.update_np(values.cast(pl.Int64, wrap_numerical=True).to_numpy())
     for value, count in values.value_counts().iter_rows():
         items.frequent_strings.value.update(str(value), count)
     if len(numbers):
@@ -108,8 +108,8 @@ def _integer(values: pl.Series, rows: int, nulls: int) -> dict[str, Any]:
         extremes.min.set(int(numbers.min()))
     return {
         "counts": _counts(rows, nulls),
-        "types": _types(integral=len(numbers)),
-        "distribution": _distribution(numbers.astype(np.float64)),
+        "types": _types(integral=len(values)),
+        "distribution": _distribution(values.to_numpy().astype(np.float64)),
         "ints": extremes,
         "cardinality": cardinality,
         "frequent_items": items,

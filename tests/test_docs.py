@@ -40,7 +40,7 @@ def test_links_and_paths_in_the_docs_lead_somewhere(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     paths = re.findall(r"`((?:flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|\.ci)/[\w./-]+)`", text)
-    assert [link for link in [*links, *paths] if not (ROOT / link).exists()] == []
+    assert [link for link in [*links, *paths] if "NAME" not in link and not (ROOT / link).exists()] == []
 
 
 def test_nothing_names_a_registry():

@@ -62,6 +62,10 @@ def test_a_good_row_is_encoded_in_the_models_order():
         ({"seats": 2.5}, "seats", "whole number"),
         ({"wet": 1}, "wet", "must be true or false"),
         ({"color": 3}, "color", "must be text, not a number"),
+        ({"color": ["red"]}, "color", "must be text, not a list"),
+        ({"color": {"red": 1}}, "color", "must be text, not an object"),
+        ({"wet": [True]}, "wet", "must be true or false, not a list"),
+        ({"seats": {}}, "seats", "must be a number, not an object"),
         ({"color": "mauve"}, "color", "one of blue, green, red"),
         ({"code": "AAA"}, "code", "must match ^[A-Z]{2}$"),
         ({"code": "AA\n"}, "code", "must match"),
@@ -127,7 +131,17 @@ def test_a_row_that_is_no_object(row):
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"size": -1.0}, {"seats": None}, {"seats": math.nan}, {"code": "zz"}, {"wet": 1}]
+    "change",
+    [
+        {},
+        {"size": -1.0},
+        {"seats": None},
+        {"seats": math.nan},
+        {"code": "zz"},
+        {"wet": 1},
+        {"color": []},
+        {"color": {}},
+    ],
 )
 def test_many_rows_are_read_as_one_by_one(change):
     """Few rows go through a loop, many through NumPy: both must say the same."""
@@ -143,3 +157,22 @@ def test_many_rows_are_read_as_one_by_one(change):
     except RowErrors as errors:
         single = [(17, found.field, found.message) for found in errors.problems]
     np.testing.assert_array_equal(np.array(whole), np.array(single))
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**60 + 2**36 + 1, 2**64 - 1])
+def test_an_integer_beyond_float64_is_rounded_once(value):
+    """By way of float64 it would become the float32 next to the nearest, and training rounds directly."""
+    text = "columns:\n  n: {dtype: UInt64, notin: [9007199254740992]}\n  late: {dtype: Boolean}\n"
+    features = FeaturesConfig(label="late", numeric=("n",))
+    spec = compile_spec(parse_schema(text, "s.yaml"), features, {}, PackageConfig(purpose="x"))
+    (found,) = RowReader(spec).read([{"n": value}]).matrix[0]
+    assert found == np.array(value, np.uint64).astype(np.float32)
+
+
+def test_a_bound_is_said_in_full():
+    text = "columns:\n  n: {dtype: Int32, le: 1234567}\n  late: {dtype: Boolean}\n"
+    features = FeaturesConfig(label="late", numeric=("n",))
+    spec = compile_spec(parse_schema(text, "s.yaml"), features, {}, PackageConfig(purpose="x"))
+    with pytest.raises(RowErrors) as caught:
+        RowReader(spec).read([{"n": 1234568}])
+    assert caught.value.problems[0].message == "must be at most 1234567"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from penstock.refs import DataFile, Dataset
-from tasks import lineage
+from tasks import lineage, store
+from tasks.caching import planning
 from tasks.project import load_project, schema_text
+from tasks.settings import settings
 
 
 def describe(version: str = "1"):
@@ -39,7 +41,9 @@ def test_whatever_can_change_the_model_changes_it(checkout, monkeypatch, what):
 
 def test_the_code_is_what_makes_a_release_not_what_shows_it(checkout):
     code = describe().code
-    assert {"penstock/model.py", "penstock/gate.py", "bentos/service.py", "tasks/infra.py"} <= set(code)
+    assert {"penstock/model.py", "penstock/gate.py", "bentos/service.py", "tasks/infra.py", "flows/train.py"} <= set(
+        code
+    )
     assert not {"tasks/platform.py", "tasks/reporting.py", "flows/terminal.py"} & set(code)
 
 
@@ -69,3 +73,53 @@ def test_the_dirty_flag_leaves_our_own_dvc_files_out(checkout):
     dirty = describe()
     assert dirty.git_dirty
     assert dirty.identity == clean.identity
+
+
+@pytest.mark.parametrize("ours", ["data/tiny.dvc", "data/.gitignore", ".dvc/config"])
+def test_what_ingest_writes_leaves_a_folder_of_a_larger_repository_clean(checkout, monkeypatch, ours):
+    inner = checkout.root / "model"
+    inner.mkdir()
+    for name in ("configs", "prefect.yaml"):
+        (checkout.root / name).rename(inner / name)
+    monkeypatch.setenv("PENSTOCK_ROOT", str(inner))
+    settings.cache_clear()
+    (checkout.root / ".gitignore").write_text(".penstock/\n__pycache__/\n")
+    checkout.git("init", "--quiet")
+    checkout.git("add", "-A")
+    checkout.git("commit", "--quiet", "-m", "all")
+    (inner / ours).parent.mkdir()
+    (inner / ours).write_text("# written by ingest")
+    assert not describe().git_dirty
+    (checkout.root / "beside.py").write_text("x = 1")
+    assert describe().git_dirty
+
+
+def test_what_git_cannot_tell_is_dirty(checkout):
+    checkout.git("init", "--quiet")
+    checkout.git("add", "prefect.yaml")
+    checkout.git("commit", "--quiet", "-m", "one")
+    (checkout.root / ".git" / "index").write_bytes(b"damaged")
+    found = describe()
+    assert len(found.git_commit) == 40
+    assert found.git_dirty
+
+
+def test_planning_writes_nothing_and_finds_the_same_identity(checkout, monkeypatch):
+    made = describe()
+    assert store.intact(made.config)
+    assert store.intact(made.schema_text)
+    (checkout.root / "a-file").touch()
+    monkeypatch.setenv("PENSTOCK_HOME", str(checkout.root / "a-file" / "home"))  # cannot be made, not even by root
+    settings.cache_clear()
+    with planning():
+        assert describe() == made
+
+
+def test_an_interrupted_installation_is_no_error(checkout, monkeypatch):
+    clean = lineage._installed()
+    (checkout.root / "half-1.0.dist-info").mkdir()
+    whole = checkout.root / "whole-2.0.dist-info"
+    whole.mkdir()
+    (whole / "METADATA").write_text("Metadata-Version: 2.1\nName: whole\nVersion: 2.0\n")
+    monkeypatch.syspath_prepend(checkout.root)
+    assert sorted({*lineage._installed()} - {*clean}) == ["whole==2.0"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -74,6 +77,33 @@ class Place:
     def pid(self, service: str) -> int:
         found = json.loads(self.ask("print(platform.status().model_dump_json())"))["services"]
         return next(each["pid"] for each in found if each["name"] == service)
+
+
+def stranger(port: int) -> socketserver.TCPServer:
+    """Another program on the port that says "200 OK" to whatever it is asked."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    end = time.monotonic() + 10
+    while True:
+        try:
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer)
+            break
+        except OSError:
+            assert time.monotonic() < end, "the port did not become free"
+            time.sleep(0.002)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def supervisord(place: Place) -> psutil.Process:
+    return psutil.Process(psutil.Process(place.pid("prefect-server")).ppid())
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +180,31 @@ def test_deployments_are_those_of_the_file_and_their_schedules_fire(place):
     place.deploy(DEPLOYMENT)
 
 
+def test_a_deployment_that_was_deleted_on_the_server_comes_back(place):
+    place.ask("platform.up()")
+    (deployment,) = place.api("/deployments/filter", {})
+    request = urllib.request.Request(f"{place.ask('print(platform.address())')}/api/deployments/{deployment['id']}")
+    request.method = "DELETE"
+    urllib.request.urlopen(request, timeout=30).close()
+    assert place.api("/deployments/filter", {}) == []
+    place.ask("platform.up()")
+    assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
+
+
+def test_another_checkout_on_this_server_starts_none_and_leaves_its_deployments(place, tmp_path):
+    place.ask("platform.up()")
+    shutil.copytree(REPOSITORY / "tests" / "tiny", tmp_path, dirs_exist_ok=True)
+    guest = Place(tmp_path)
+    deploy = "from tasks.deployments import ensure_deployments\nwith platform.connected(): print(ensure_deployments())"
+    team = {"PREFECT_API_URL": place.ask("print(platform.address())") + "/api"}
+    guest.deploy({**DEPLOYMENT, "name": "guest"})
+    assert guest.ask(deploy, **team) == "['hello/guest']"
+    guest.deploy()
+    guest.ask(deploy, **team)
+    assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
+    assert not (guest.home / "supervisor").exists()
+
+
 def test_prefects_own_command_finds_all_of_it_with_nothing_exported(place):
     place.ask("platform.up()")
     shell = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
@@ -183,9 +238,47 @@ def test_a_wrong_file_is_named(place, text, said):
         place.deploy(DEPLOYMENT)
 
 
-def test_a_team_server_that_does_not_answer_is_not_replaced(place):
-    process = place.start("platform.ensure_server()", PREFECT_API_URL="http://127.0.0.1:9/api")
-    assert "does not answer" in process.communicate(timeout=60)[1]
+@pytest.mark.parametrize("greeting", [None, b"220 mail ready\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n"])
+def test_a_team_server_that_does_not_answer_is_not_replaced(place, greeting):
+    """Nobody there; a program that does not speak HTTP; a web server that is not Prefect."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(greeting)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        port = server.server_address[1] if greeting else 9
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        process = place.start("platform.ensure_server()", PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
+        said = process.communicate(timeout=60)[1]
+        server.shutdown()
+    assert "does not answer" in said
+
+
+def test_a_team_address_that_is_none_is_named(place):
+    said = place.start("platform.ensure_server()", PREFECT_API_URL="nonsense").communicate(timeout=60)[1]
+    assert "PlatformError" in said and "nonsense" in said
+
+
+def test_a_stranger_on_the_servers_port_is_not_taken_for_the_server(place):
+    url = place.ask("print(platform.ensure_server())")
+    os.kill(place.pid("prefect-server"), signal.SIGKILL)
+    with stranger(int(url.rsplit(":", 1)[1].removesuffix("/api"))) as taken:
+        other = place.ask("print(platform.ensure_server())")
+        assert other != url
+        assert place.ask("print(platform.address())") + "/api" == other
+        taken.shutdown()
+
+
+def test_after_a_reboot_the_port_is_a_strangers_and_the_worker_follows_the_server(place):
+    place.ask("platform.up()")
+    os.kill(supervisord(place).pid, signal.SIGKILL)  # as a power cut leaves it: files, and no process
+    with stranger(json.loads((place.home / "prefect" / "server.json").read_text())["port"]) as taken:
+        url = place.ask("platform.start_server_early(); print(platform.address())") + "/api"
+        assert str(taken.server_address[1]) not in url
+        assert psutil.Process(place.pid("prefect-worker")).environ()["PREFECT_API_URL"] == url
+        taken.shutdown()
 
 
 def test_down_leaves_no_process_and_twice_is_fine(place):
@@ -208,3 +301,86 @@ def test_a_home_with_a_long_path_gets_a_short_socket(tmp_path):
         assert (len(socket) < 108, running) == (True, "True")
     finally:
         place.ask("platform.down()")
+
+
+@pytest.mark.parametrize("record", ["", "[]", '{"port": null}', "\0"])
+def test_a_spoiled_record_of_the_port_is_made_again(place, record):
+    place.ask("platform.start_server_early(); platform.down()")
+    (place.home / "prefect" / "server.json").write_text(record)
+    assert place.ask("print(repr(platform.address()))") == "''"
+    assert place.ask("platform.start_server_early(); print(platform.address())").startswith("http://127.0.0.1:")
+
+
+def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(place):
+    place.ask("platform.start_server_early(); platform.down()")
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        (place.home / "supervisor" / "supervisord.pid").write_text(f"{bystander.pid}\n")
+        place.ask("platform.down(); platform.start_server_early()")
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_supervisord_whose_socket_was_cleaned_out_is_replaced_not_doubled(place):
+    place.ask("platform.start_server_early()")
+    lost = supervisord(place)
+    (place.home / "supervisor" / "supervisor.sock").unlink()
+    place.ask("platform.start_server_early()")
+    assert not lost.is_running() or lost.status() == psutil.STATUS_ZOMBIE
+    assert supervisord(place).pid != lost.pid
+
+
+def test_after_down_only_what_is_asked_for_comes_back(place):
+    place.ask("platform.start_server_early(); platform._add_worker('http://127.0.0.1:9/api')")
+    assert "prefect-worker" in place.ask("print(platform.status())")
+    place.ask("platform.down(); platform.start_server_early()")
+    assert "prefect-worker" not in place.ask("print(platform.status())")
+
+
+def test_a_process_finds_the_server_again_at_its_new_address(place):
+    code = (
+        "import os, socket, subprocess, sys\n"
+        "platform.start_server_early(); before = os.environ['PREFECT_API_URL']; platform.down()\n"
+        "taken = socket.create_server(('127.0.0.1', int(before.split(':')[2].split('/')[0])))\n"
+        "plain = {name: value for name, value in os.environ.items() if name != 'PREFECT_API_URL'}\n"
+        "other = [sys.executable, '-c', 'from tasks import platform; platform.start_server_early()']\n"
+        "subprocess.run(other, env=plain, check=True)\n"
+        "platform.start_server_early(); print(os.environ['PREFECT_API_URL'] != before)"
+    )
+    assert place.ask(code) == "True"
+
+
+def test_services_do_not_inherit_how_quiet_the_command_is(place):
+    place.ask("platform.down()")
+    place.ask("platform.prefect_environment(); platform.start_server_early()")
+    assert "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL" not in psutil.Process(place.pid("prefect-server")).environ()
+
+
+def test_a_damaged_database_is_named_and_the_server_not_started_for_ever(tmp_path):
+    shutil.copytree(REPOSITORY / "tests" / "tiny", tmp_path, dirs_exist_ok=True)
+    damaged = Place(tmp_path)
+    (damaged.home / "prefect").mkdir(parents=True)
+    (damaged.home / "prefect" / "prefect.db").write_bytes(b"not a database " * 1000)
+    try:
+        said = damaged.start("platform.ensure_server()").communicate(timeout=120)[1]
+        assert "PlatformError" in said
+        assert "file is not a database" in said
+        assert "prefect-server  stopped" in damaged.ask("print(platform.status())")
+    finally:
+        damaged.ask("platform.down()")
+
+
+def test_a_short_socket_is_found_from_a_shell_with_another_temporary_folder(tmp_path):
+    root = tmp_path / ("long-" * 20) / "checkout"
+    shutil.copytree(REPOSITORY / "tests" / "tiny", root)
+    place = Place(root)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    try:
+        socket = Path(
+            place.ask("from tasks import supervision as s; platform.start_server_early(); print(s._socket())")
+        )
+        assert "prefect-server" in place.ask("print(platform.status())", TMPDIR=str(elsewhere))
+        assert list(elsewhere.iterdir()) == []
+    finally:
+        place.ask("platform.down()", TMPDIR=str(elsewhere))
+    assert not socket.parent.exists()

@@ -8,7 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.profiling import profile_frame
+from penstock.config import FeaturesConfig
+from penstock.refs import Splits
+from tasks import store
+from tasks.profiling import profile_frame, profile_splits
 from tasks.whylogs_profile import merged, profile, summary
 
 
@@ -93,3 +96,58 @@ def test_an_empty_frame_and_an_integer_beyond_int32(rows):
 def test_a_shift_is_seen(rows):
     shifted = rows.with_columns(pl.col("size") + 4)
     assert summary(profile(shifted))["size"]["q50"] - summary(profile(rows))["size"]["q50"] == pytest.approx(4, abs=0.2)
+
+
+def test_a_profile_of_each_split_is_stored_without_the_rows_own_number(checkout, rows):
+    numbered = rows.with_row_index("__row__")
+    parts = {"train": numbered[:3000], "validation": numbered[3000:], "test": numbered.clear()}
+    refs = {}
+    for name, part in parts.items():
+        with store.new_file(f"{name}.parquet") as draft:
+            part.write_parquet(draft.path, row_group_size=700)
+        refs[name] = draft.ref
+    other = store.put_json({}, "other.json")
+    splits = Splits(**refs, categories=other, summary=other, rows=(3000, 1000, 0))
+    features = FeaturesConfig(label="late", categorical=("color",), numeric=("size", "count", "big"))
+    profiles = profile_splits(splits, features)
+
+    from whylogs.core.view.dataset_profile_view import DatasetProfileView
+
+    found = store.read_json(profiles.summary)
+    for name, ref in (("train", profiles.train), ("validation", profiles.validation), ("test", profiles.test)):
+        assert ref.name == f"profile-{name}.bin"
+        assert summary(DatasetProfileView.read(str(store.locate(ref)))) == found[name]
+        assert set(found[name]) == {"color", "size", "count", "big", "late"}
+        assert found[name]["size"]["rows"] == len(parts[name])
+    assert dict(found["train"]["late"]["top"])["True"] == int(parts["train"]["late"].sum())
+    assert found["test"]["size"] == {"rows": 0, "nulls": 0, "type": "empty", "distinct": 0}
+
+
+def test_frequent_items_and_types_are_those_of_whylogs(rows):
+    mine = profile(rows).to_pandas()
+    import whylogs as why
+
+    theirs = why.log(rows.to_pandas()).view().to_pandas()
+
+    def items(table, column: str) -> dict[str, float]:
+        return {item.value: item.est for item in table.loc[column, "frequent_items/frequent_strings"]}
+
+    assert items(mine, "count") == items(theirs, "count")
+    for column in ("color", "count", "big", "size", "late"):
+        for kind in ("integral", "fractional", "boolean", "string"):
+            assert mine.loc[column, f"types/{kind}"] == theirs.loc[column, f"types/{kind}"], (column, kind)
+    assert mine.loc["big", "ints/max"] == theirs.loc["big", "ints/max"] == rows["big"].max()
+
+
+def test_integers_beyond_what_whylogs_holds_are_still_counted():
+    values = pl.Series("n", [2**64 - 1, 2**63, 7, None], dtype=pl.UInt64)
+    found = summary(profile(values.to_frame()))["n"]
+    assert (found["rows"], found["nulls"], found["distinct"]) == (4, 1, 3)
+    assert (found["min"], found["max"]) == (7, float(2**64 - 1))
+
+
+def test_a_bool_that_is_never_true_and_a_text_longer_than_whylogs_keeps():
+    frame = pl.DataFrame({"late": [False, False, None], "note": ["ü" * 500, "ü" * 500, "x"]})
+    found = summary(profile(frame))
+    assert (found["late"]["top"], found["late"]["nulls"], found["late"]["mean"]) == ([["False", 2]], 1, 0.0)
+    assert found["note"]["top"][0] == ["ü" * 128, 2]

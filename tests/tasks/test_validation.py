@@ -1,126 +1,21 @@
-"""Validation of training data, and that the server's reader accepts and refuses exactly the same rows."""
+"""Validation of batches and of datasets: every defect is found, and only it."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from penstock.config import DataConfig, FeaturesConfig, PackageConfig
-from penstock.errors import DataError
-from penstock.features import encode_frame
-from penstock.fields import INTEGERS
+from penstock.config import DataConfig
+from penstock.errors import ConfigError, DataError
 from penstock.refs import DataFile, Dataset
-from penstock.rows import RowErrors, RowReader
-from penstock.schema import compile_spec, parse_schema
 from tasks import store
+from tasks.data import data_path
 from tasks.project import load_project, schema_text
 from tasks.sources import load_source
 from tasks.validation import check_batch, validate_dataset
-
-LAX = DataConfig(source="a:b", path="data/x", max_invalid_fraction=1.0)
-
-
-# --- one schema, two faces -------------------------------------------------------------------------------------------
-
-NUMBERS = [*INTEGERS, "Float32", "Float64"]
-FLOATS = [0.1, 0.30000001192092896, -0.0, 1.5, 99.99999, 100.0, 3.4e38, 1e39, math.inf, -math.inf, math.nan, None]
-TEXTS = ["", "a", "ab", "abc", "ab\n", "é", "日本", "AB", None]
-
-
-@st.composite
-def columns(draw) -> dict:
-    """One column of a schema file, and values for it around its bounds."""
-    kind = draw(st.sampled_from([*NUMBERS, "Boolean", "String"]))
-    column: dict = {"dtype": kind, "nullable": draw(st.booleans())}
-    if kind == "String":
-        rule = draw(st.sampled_from(["", "isin", "notin", "str_matches", "str_length"]))
-        column |= {
-            "": {},
-            "isin": {"isin": ["a", "ab", "é"]},
-            "notin": {"notin": ["abc", ""]},
-            "str_matches": {"str_matches": draw(st.sampled_from(["^[a-z]{1,2}$", "^a|b$", "^.$"]))},
-            "str_length": {"str_length": {"min_value": 1, "max_value": 2}},
-        }[rule]
-        values = st.sampled_from(TEXTS)
-    elif kind == "Boolean":
-        values = st.sampled_from([True, False, None])
-    else:
-        low = draw(st.sampled_from([0, 0.1, 1, 0.3]))
-        rule = draw(st.sampled_from(["", "in_range", "ge", "gt", "le", "lt", "isin"]))
-        flags = {"include_min": draw(st.booleans()), "include_max": draw(st.booleans())}
-        column |= {
-            "": {},
-            "in_range": {"in_range": {"min_value": low, "max_value": 100, **flags}},
-            "isin": {"isin": [0, 1, 100]},
-        }.get(rule, {rule: low})
-        if kind in INTEGERS:
-            smallest, largest = INTEGERS[kind]
-            values = st.sampled_from(
-                [value for value in (-1, 0, 1, 2, 99, 100, 101) if smallest <= value <= largest] + [None]
-            )
-        else:
-            values = st.sampled_from(FLOATS + ([1e300] if kind == "Float64" else []))
-    return {"column": column, "values": draw(st.lists(values, min_size=12, max_size=12))}
-
-
-def as_row(row: dict) -> dict:
-    """A row as a client would send it: NaN in a frame means null."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-
-
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
-@given(st.lists(columns(), min_size=1, max_size=4))
-def test_training_and_serving_accept_and_refuse_the_same_rows(parts):
-    named = {f"c{number}": part for number, part in enumerate(parts)}
-    schema = {"columns": {name: part["column"] for name, part in named.items()} | {"late": {"dtype": "Boolean"}}}
-    import yaml
-
-    text = yaml.safe_dump(schema)
-    kinds = {name: getattr(pl, part["column"]["dtype"]) for name, part in named.items()}
-    data = {name: pl.Series(part["values"], dtype=kinds[name], strict=False) for name, part in named.items()}
-    frame = pl.DataFrame(data).with_columns(late=pl.int_range(pl.len()) % 2 == 0).with_row_index("n")
-    bad = set((check_batch(frame.drop("n"), text, LAX, "x").bad.is_empty() and []) or _bad_rows(frame, text))
-
-    texts = tuple(name for name, part in named.items() if part["column"]["dtype"] == "String")
-    features = FeaturesConfig(
-        label="late", categorical=texts, numeric=tuple(name for name in named if name not in texts)
-    )
-    categories = {name: sorted(frame[name].drop_nulls().unique()) for name in texts}
-    spec = compile_spec(parse_schema(text, "s.yaml"), features, categories, PackageConfig(purpose="x"))
-    reader = RowReader(spec)
-    refused, accepted = set(), []
-    rows = [as_row(row) for row in frame.drop("n", "late").to_dicts()]
-    for number, row in enumerate(rows):
-        try:
-            accepted.append((number, reader.read([row]).matrix))
-        except RowErrors:
-            refused.add(number)
-    assert refused == bad
-
-    good = [number for number, _ in accepted]
-    if good:  # what is accepted is encoded as training encodes it, alone and together
-        expected = encode_frame(
-            frame[good].with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None)), features, categories
-        )
-        codes = [pl.col(name).to_physical() for name in texts]
-        wanted = expected.with_columns(codes).cast(pl.Float32).to_numpy()
-        import numpy as np
-
-        np.testing.assert_array_equal(np.concatenate([matrix for _, matrix in accepted]), wanted)
-        np.testing.assert_array_equal(reader.read([rows[number] for number in good]).matrix, wanted)
-
-
-def _bad_rows(frame: pl.DataFrame, text: str) -> set[int]:
-    """The numbers of the rows that validation refuses: the batch's own word, and each row's by itself."""
-    whole = check_batch(frame.drop("n"), text, LAX, "x")
-    alone = {n for n in range(frame.height) if check_batch(frame[n].drop("n"), text, LAX, "x").bad.height}
-    assert whole.bad.height == len(alone)
-    return alone
-
 
 # --- batches ---------------------------------------------------------------------------------------------------------
 
@@ -175,6 +70,13 @@ def test_a_nullable_column_may_be_null_and_nan_becomes_null(rows):
     assert check(at(rows, "seats", None, 1, 2, 3)).bad.is_empty()
 
 
+def test_nan_is_null_in_what_is_returned(rows):
+    text = "columns:\n  x: {dtype: Float64, nullable: true}\n"
+    frame = pl.DataFrame({"x": [1.0, math.nan, None]})
+    found = check_batch(frame, text, DataConfig(source="a:b", path="data/x"), "x")
+    assert found.good["x"].to_list() == [1.0, None, None]
+
+
 def test_reasons_of_one_row_are_joined(rows):
     frame = at(at(rows, "size", 999.0, 5), "color", "mauve", 5)
     (why,) = check(frame).bad["why"]
@@ -186,6 +88,55 @@ def test_the_first_of_equals_is_valid(rows):
     found = check(pl.concat([rows, rows[3:5]]))
     assert found.good.equals(rows)
     assert found.bad["id"].to_list() == ["b1-3", "b1-4"]
+
+
+def test_bad_rows_keep_their_order_and_every_reason(rows):
+    frame = at(at(at(rows, "late", None, 499, 0, 250), "size", -1.0, 250), "color", "mauve", 7)
+    bad = check(frame).bad
+    assert bad["id"].to_list() == ["b1-0", "b1-7", "b1-250", "b1-499"]
+    assert bad.columns == [*rows.columns, "why"]
+    assert [why.split(":")[0] for why in bad["why"]] == ["late", "color", "size", "late"]
+    assert sorted(part.split(":")[0] for part in bad["why"][2].split("; ")) == ["late", "size"]
+
+
+def test_a_refused_value_that_is_the_word_null_is_not_a_null():
+    text = "columns:\n  x: {dtype: String, isin: ['null']}\n"
+    lax = DataConfig(source="a:b", path="data/x", max_invalid_fraction=1)
+    assert check_batch(pl.DataFrame({"x": ["null", "y"]}), text, lax, "x").bad["why"].to_list() == ["x: isin(['null'])"]
+
+
+def test_a_column_may_be_called_row():
+    text = "columns:\n  row: {dtype: Int64, le: 5}\n"
+    lax = DataConfig(source="a:b", path="data/x", max_invalid_fraction=1)
+    assert check_batch(pl.DataFrame({"row": [1, 9]}), text, lax, "x").bad["row"].to_list() == [9]
+
+
+@pytest.mark.parametrize("column", ["why", "__row__"])
+def test_a_column_may_not_be_called_as_one_that_is_added(column):
+    lax = DataConfig(source="a:b", path="data/x", max_invalid_fraction=1)
+    with pytest.raises(ConfigError, match=f"No column may be called `{column}`"):
+        check_batch(pl.DataFrame({column: [1]}), f"columns:\n  {column}: {{dtype: Int64}}\n", lax, "x")
+
+
+def test_an_empty_batch_is_an_error(rows):
+    with pytest.raises(DataError, match="no rows"):
+        check(rows.clear())
+    assert check(rows[:1]).good.height == 1
+
+
+def test_one_invalid_row_refuses_the_batch_where_the_policy_is_fail(rows):
+    assert check(rows, on_invalid="fail").good.height == 500
+    with pytest.raises(DataError) as caught:
+        check(at(rows, "size", 999.0, 5), on_invalid="fail")
+    assert "1 of 500 rows" in caught.value.what
+    assert caught.value.where == "tiny, batch b1"
+
+
+def test_the_share_of_invalid_rows_is_compared_without_a_rounding_error(rows):
+    """0.29 * 100 is less than 29 in floating point."""
+    assert check(at(rows[:100], "size", 999.0, *range(29)), max_invalid_fraction=0.29).bad.height == 29
+    with pytest.raises(DataError, match="30 of 100"):
+        check(at(rows[:100], "size", 999.0, *range(30)), max_invalid_fraction=0.29)
 
 
 def test_too_many_invalid_rows_refuse_the_batch_whatever_the_policy(rows):
@@ -236,25 +187,27 @@ def test_wrong_columns_stop_the_run(rows, change, said):
 
 
 @pytest.fixture
-def dataset(rows, monkeypatch):
-    """A function that makes a dataset of frames."""
+def dataset(checkout):
+    """A function that makes a dataset of frames: each where DVC's cache would have it."""
 
     def make(*frames: pl.DataFrame) -> Dataset:
-        paths = []
-        for frame in frames:
-            with store.new_file("part.parquet") as draft:
-                frame.write_parquet(draft.path)
-            paths.append(store.locate(draft.ref))
-        monkeypatch.setattr("tasks.validation.dataset_paths", lambda dataset: paths)
-        files = tuple(DataFile(path=f"p{number}.parquet", md5=str(number), size=1) for number in range(len(paths)))
-        return Dataset(path="data/tiny", version="1", files=files)
+        files = []
+        for number, frame in enumerate(frames):
+            draft = checkout.root / "part.parquet"
+            frame.write_parquet(draft)
+            md5 = hashlib.md5(draft.read_bytes()).hexdigest()
+            file = DataFile(path=f"p{number}.parquet", md5=md5, size=draft.stat().st_size)
+            data_path(file).parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(data_path(file))
+            files.append(file)
+        return Dataset(path="data/tiny", version="1", files=tuple(files))
 
     return make
 
 
-def validate(dataset: Dataset):
+def validate(dataset: Dataset, **data):
     project = load_project("tiny")
-    return validate_dataset(dataset, schema_text(project), project.data)
+    return validate_dataset(dataset, schema_text(project), project.data.model_copy(update=data))
 
 
 def test_a_clean_dataset_excludes_nothing(dataset, rows):
@@ -279,3 +232,34 @@ def test_a_key_that_repeats_in_another_file_is_found(dataset, rows):
 def test_a_dataset_of_no_rows_is_an_error(dataset, rows):
     with pytest.raises(DataError, match="no rows"):
         validate(dataset(rows.clear()))
+
+
+def test_too_many_invalid_rows_in_all_files_refuse_the_dataset(dataset, rows):
+    parts = [at(rows[:200], "size", 999.0, *range(20)), at(rows[200:], "size", 999.0, *range(5))]
+    assert validate(dataset(*parts)).invalid == 25  # 10 % of the first file, but 5 % of the rows
+    with pytest.raises(DataError, match="26 of 500 rows"):
+        validate(dataset(parts[0], at(rows[200:], "size", 999.0, *range(6))))
+    with pytest.raises(DataError, match="25 of 500 rows"):
+        validate(dataset(*parts), on_invalid="fail")
+
+
+def test_a_file_with_another_column_is_named(dataset, rows):
+    with pytest.raises(DataError) as caught:
+        validate(dataset(rows[:200], rows[200:].drop("wet")))
+    assert caught.value.where == "data/tiny/p1.parquet"
+    assert "missing: wet" in caught.value.found
+
+
+def test_outliers_are_judged_file_by_file(dataset, rows):
+    wild = rows.with_columns(seats=(pl.int_range(pl.len()) % 5).cast(pl.Int16))
+    checked = validate(dataset(wild[:200], at(wild[200:], "seats", 499, 3)), outliers={"seats": "error"})
+    assert pl.read_parquet(store.locate(checked.excluded)).rows() == [("p1.parquet", 3)]
+    (found,) = store.read_json(checked.report)["checks"]
+    assert (found["column"], found["failed"], found["examples"]) == ("seats", 1, ["499"])
+
+
+def test_a_row_that_breaks_two_rules_is_excluded_once(dataset, rows):
+    twice = pl.concat([rows, at(rows[:1], "size", 999.0, 0)])
+    checked = validate(dataset(twice))
+    assert checked.invalid == 1
+    assert pl.read_parquet(store.locate(checked.excluded)).rows() == [("p0.parquet", 500)]
