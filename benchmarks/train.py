@@ -29,10 +29,10 @@ CACHED = ("cache", "store", "ledger", "reports", "bentos", "mlflow/told")
 class Bench:
     """A checkout of its own with the nine months ingested and its server up, and the floor's folder beside it."""
 
-    def __init__(self, scratch: Path, project: str = "flights") -> None:
+    def __init__(self, scratch: Path) -> None:
         self.root, self.home, self.out = scratch / "checkout", scratch / "checkout" / ".penstock", scratch / "floor"
         self.log = scratch / "last.log"
-        self.config = self.root / "configs" / f"{project}.yaml"
+        self.config = self.root / "configs" / "flights.yaml"
         self.environment = {
             "PENSTOCK_ROOT": str(self.root),
             "PENSTOCK_HOME": str(self.home),
@@ -122,9 +122,11 @@ def nothing(bench: Bench, rounds: int) -> None:
     )
 
 
-def large(scratch: Path) -> None:
+def large(scratch: Path, environments: Path) -> None:
     """Ten million rows, resampled from the flights, streamed through external memory on both sides."""
-    bench = Bench(scratch, "flights")
+    bench = Bench(scratch)
+    bench.home.mkdir()
+    (bench.home / "environments").symlink_to(environments)
     tree = yaml.safe_load(bench.config.read_text())
     tree["data"] |= {"source": "benchmarks.large_source:source", "until": None}
     tree["train"] |= {"memory_budget_mb": 512}
@@ -166,7 +168,7 @@ def main() -> None:
         finally:
             bench.penstock("down")
         if given.large:
-            large(Path(scratch) / "large")
+            large(Path(scratch) / "large", bench.home / "environments")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Builds a Bento and exports it as a tar. Run in a process of its own: `python -m bentos.build REQUEST.json`.
+"""Builds a Bento and exports it as a tar. Run in a process of its own: `python -m bentos.build`.
 
 BentoML keeps the first service it imported for the life of a process, and reads BENTOML_HOME when it is imported.
-REQUEST.json: {"name", "version", "context": folder of the sources, "model": folder of the model's files, "labels",
-"metadata", "description", "tar": where to write}.
+The process imports BentoML at once, which takes a second, and then waits for one line on stdin: the path of a JSON
+file. So it can be started while the model still trains. Without a line, it ends. The file has: name, version, context
+(folder of the sources), model (folder of the model's files), labels, metadata, description, python, tar (where to
+write).
 """
 
 from __future__ import annotations
@@ -17,9 +19,13 @@ SERVICE = "bentos.service:Model"
 
 
 def main() -> None:
-    request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     import bentoml
+    import bentoml.models  # what the build itself would import later
 
+    order = sys.stdin.readline().strip()
+    if not order:
+        return
+    request: dict[str, Any] = json.loads(Path(order).read_text())
     tag = f"{request['name']}:{request['version']}"
     with bentoml.models.create(tag, labels=request["labels"], metadata=request["metadata"]) as model:
         for path in Path(request["model"]).iterdir():

@@ -17,7 +17,7 @@ from tasks.gating import gate_candidate
 from tasks.infra import check_package
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
-from tasks.packaging import package_model
+from tasks.packaging import package_model, start_builder
 from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
 from tasks.registry import find_champion, find_existing, recorded_candidate, register
@@ -57,6 +57,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     requirements = serving_requirements()
     serving = prepare_serving.submit(requirements)
     if not is_planning():
+        start_builder()
         load_early()
     model = train_model(splits, project.features, project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from tasks import store
 from tasks.caching import task
 from tasks.settings import settings
 from tasks.source import CODE, closure
+from tasks.supervision import MORTAL
 
 if TYPE_CHECKING:
     import bentos.build  # never imported here, but what they do makes the result: part of the cache key
@@ -72,6 +74,58 @@ def package_model(
         with store.new_file("bento.tar") as draft:
             shutil.move(tar, draft.path)
     return Package(bento=draft.ref, tag=about["bento"], digest=digest, schema_spec=spec_ref)
+
+
+class _Builder:
+    """A fresh process that has begun to import BentoML, with a home of its own: parallel builds share nothing."""
+
+    def __init__(self) -> None:
+        self.home = tempfile.TemporaryDirectory(prefix="penstock-", ignore_cleanup_errors=True)
+        self.process = subprocess.Popen(
+            [*MORTAL, sys.executable, "-m", "bentos.build"],
+            cwd=self.home.name,
+            env={
+                **os.environ,
+                "BENTOML_HOME": self.home.name,
+                "BENTOML_DO_NOT_TRACK": "true",
+                "PYTHONPATH": str(CODE),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def build(self, order: Path) -> tuple[int, list[str]]:
+        """(exit code, what it said) of the build that the file ``order`` describes."""
+        try:
+            said, _ = self.process.communicate(f"{order}\n")
+        except BrokenPipeError:
+            said = ""
+        finally:
+            self.stop()
+        return self.process.returncode, said.strip().splitlines()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.home.cleanup()
+
+
+_builders: list[_Builder] = []
+
+
+def start_builder() -> None:
+    """Begin to import BentoML in a process that `package_model` will use: training has the second to spare."""
+    if not _builders:
+        _builders.append(_Builder())
+        atexit.register(stop_builder)
+
+
+def stop_builder() -> None:
+    """End the process that was started early and not used, because a gate closed before it."""
+    while _builders:
+        _builders.pop().stop()
 
 
 def unpack(tar: Path, folder: Path) -> None:
@@ -134,26 +188,13 @@ def _build(folder: Path, tar: Path, name: str, version: str, about: dict[str, An
     }
     order = folder / "request.json"
     order.write_text(json.dumps(request))
-    environment = {
-        **os.environ,
-        "BENTOML_HOME": str(folder / "home"),  # one writer, so that parallel builds cannot read each other's halves
-        "BENTOML_DO_NOT_TRACK": "true",
-        "PYTHONPATH": str(CODE),
-    }
-    said = subprocess.run(
-        [sys.executable, "-m", "bentos.build", str(order)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if said.returncode or not tar.is_file():
-        words = (said.stderr or said.stdout).strip().splitlines()
+    builder = _builders.pop() if _builders else _Builder()
+    code, words = builder.build(order)
+    if code or not tar.is_file():
         raise PackagingError(
             "BentoML could not build the package.",
             where=f"{name}:{version}",
-            found=(words[-1] if words else f"exit code {said.returncode}")[:400],
+            found=(words[-1] if words else f"exit code {code}")[:400],
             next_step="PENSTOCK_DEBUG=1 shows where; then run the command again, finished steps are kept",
         )
 
