@@ -17,9 +17,9 @@ from pathlib import Path
 from penstock.errors import PackagingError, PlatformError
 from penstock.refs import Package
 from tasks import locks, store
+from tasks.mortal import MORTAL
 from tasks.packaging import content_digest, unpack
 from tasks.settings import settings
-from tasks.supervision import MORTAL
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0  # a little longer than the server lets running requests finish

@@ -20,9 +20,9 @@ from penstock.refs import Evaluation, FileRef, Model, Package, Splits
 from penstock.schema import compile_spec, parse_schema
 from tasks import store
 from tasks.caching import task
+from tasks.mortal import MORTAL
 from tasks.settings import settings
 from tasks.source import CODE, closure
-from tasks.supervision import MORTAL
 
 if TYPE_CHECKING:
     import bentos.build  # never imported here, but what they do makes the result: part of the cache key

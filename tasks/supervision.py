@@ -22,10 +22,10 @@ from xmlrpc.client import Error, ServerProxy
 import psutil
 
 from penstock.errors import PlatformError
+from tasks.mortal import MORTAL
 from tasks.settings import settings
 from tasks.store import write_atomic
 
-MORTAL = [sys.executable, str(Path(__file__).with_name("exec_child.py"))]  # before a command: it ends with its parent
 LONGEST_SOCKET = 100  # bytes: a Unix socket's path may have 107
 SILENT = (OSError, HTTPException, Error)  # what asking supervisord raises when it is not there, or says no
 # what Penstock sets for its own command; a service that inherited it would log nothing, or compile everything anew
