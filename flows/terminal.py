@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.errors import PenstockError
-from tasks import caching
-from tasks.caching import StepEvent
+from tasks import steps
+from tasks.steps import StepEvent
 
 MARKS = {"done": ("✓", "green"), "cached": ("=", "cyan"), "failed": ("✗", "red")}
 
@@ -21,11 +21,11 @@ MARKS = {"done": ("✓", "green"), "cached": ("=", "cyan"), "failed": ("✗", "r
 def watching() -> Iterator[None]:
     """Print every step that ends, to stderr, so that stdout stays for results."""
     view = _View()
-    caching.listeners.append(view.show)
+    steps.listeners.append(view.show)
     try:
         yield
     finally:
-        caching.listeners.remove(view.show)
+        steps.listeners.remove(view.show)
         view.stop()
 
 

@@ -15,7 +15,6 @@ import importlib
 import inspect
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -25,29 +24,18 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from pydantic import BaseModel
 
 from penstock.config import Section
-from penstock.errors import StorageError
 from penstock.refs import FileRef, Value
 from tasks import store
+from tasks.cache_keys import differences, token
 from tasks.settings import settings
 from tasks.source import closure
+from tasks.steps import observed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 scope: ContextVar[str] = ContextVar("penstock_scope", default="")  # the project whose flow is running
 _plan: ContextVar[list[PlannedStep] | None] = ContextVar("penstock_plan", default=None)
-LONG = 0.5  # seconds after which even a look-up is worth a line
-listeners: list[Callable[[StepEvent], None]] = []
-
-
-class StepEvent(Value):
-    """A task began or ended: what a terminal shows."""
-
-    name: str
-    state: str  # started | progress | done | cached | failed | quiet
-    seconds: float = 0.0
-    summary: str = ""
-    share: float = 0.0  # of the work, while in progress
 
 
 class PlannedStep(Value):
@@ -118,7 +106,7 @@ class Task(Generic[P, R]):
         """The cache key of a call with these arguments, and the document it is the hash of."""
         document = {
             "task": self.fn.__name__,
-            "inputs": {name: _token(value) for name, value in inputs.items()},
+            "inputs": {name: token(value) for name, value in inputs.items()},
             "code": closure(self.fn.__module__),
             "libraries": {name: version(name) for name in sorted(self.libraries)},
             "python": ".".join(map(str, sys.version_info[:2])),
@@ -164,7 +152,7 @@ class Task(Generic[P, R]):
             plan.append(PlannedStep(name=self.name, runs=False, reasons=()))
             return result  # type: ignore[no-any-return]
         last = _last(self.name)
-        reasons = tuple(_differences(last, document)) if last else ("no earlier run",)
+        reasons = tuple(differences(last, document)) if last else ("no earlier run",)
         plan.append(PlannedStep(name=self.name, runs=True, reasons=reasons or ("its result is gone or damaged",)))
         return Pending(self.name)
 
@@ -223,35 +211,6 @@ def is_planning() -> bool:
     return _plan.get() is not None
 
 
-class Step:
-    """What is told of a step when it ends. A ``quiet`` one is not told of, unless it took long."""
-
-    def __init__(self) -> None:
-        self.state, self.summary, self.quiet = "done", "", False
-
-
-@contextlib.contextmanager
-def observed(name: str) -> Iterator[Step]:
-    """Tell the listeners that a step began, and how it ended."""
-    began = time.monotonic()
-    emit(StepEvent(name=name, state="started"))
-    step = Step()
-    try:
-        yield step
-    except BaseException:
-        step.state, step.quiet = "failed", False
-        raise
-    finally:
-        seconds = time.monotonic() - began
-        state = "quiet" if step.quiet and seconds < LONG else step.state
-        emit(StepEvent(name=name, state=state, seconds=seconds, summary=step.summary))
-
-
-def emit(event: StepEvent) -> None:
-    for listener in listeners:
-        listener(event)
-
-
 def recall(key: str) -> Any:
     """The remembered result of ``key`` if it can be read and all its files are intact, else None."""
     try:
@@ -288,53 +247,6 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, list):
         return [_decoded(item) for item in value]
     return value
-
-
-def _token(value: Any) -> Any:
-    if hasattr(value, "cache_token"):
-        return {"#": value.cache_token()}
-    if isinstance(value, BaseModel):
-        return {name: _token(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, dict):
-        return {str(name): _token(item) for name, item in sorted(value.items(), key=lambda pair: str(pair[0]))}
-    if isinstance(value, list | tuple):
-        return [_token(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise StorageError(
-        f"A {type(value).__name__} cannot be a task's argument: pass a ref or a plain value.", found=repr(value)[:80]
-    )
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Why two key documents differ, in words: what changed, by name."""
-    for name in sorted(set(old) | set(new)):
-        before, after = old.get(name), new.get(name)
-        if before == after:
-            continue
-        here = f"{path}.{name}" if path else name
-        if isinstance(before, dict) and isinstance(after, dict) and "#" not in after:
-            yield from _differences(before, after, here)
-        else:
-            yield _in_words(here, before, after)
-
-
-def _in_words(path: str, before: Any, after: Any) -> str:
-    kind, _, rest = path.partition(".")
-    if kind == "code":
-        return f"code: {rest} {'is new' if before is None else 'is gone' if after is None else 'changed'}"
-    if kind == "libraries":
-        return f"library: {rest} {before} -> {after}"
-    if kind == "python":
-        return f"Python {before} -> {after}"
-    if kind == "inputs" and not isinstance(after, dict) and not isinstance(before, dict):
-        return f"config: {rest} changed ({_short(before)} -> {_short(after)})"
-    return f"input: {rest} changed"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _remember_last(name: str, key: str, document: dict[str, Any]) -> None:

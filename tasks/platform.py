@@ -24,9 +24,9 @@ import psutil
 from penstock.errors import PlatformError
 from penstock.refs import Value
 from tasks import locks, supervision
-from tasks.caching import observed
 from tasks.settings import QUIET, settings
 from tasks.source import CODE
+from tasks.steps import observed
 from tasks.store import readable_errors, write_atomic
 
 SERVER, WORKER, POOL = "prefect-server", "prefect-worker", "penstock"

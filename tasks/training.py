@@ -12,8 +12,9 @@ from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
 from tasks import store
 from tasks.batches import encoded_batches
-from tasks.caching import StepEvent, emit, task
+from tasks.caching import task
 from tasks.settings import settings
+from tasks.steps import StepEvent, emit
 
 
 @task(libraries=("xgboost", "numpy"))
