@@ -96,7 +96,7 @@ def plan(project: str, as_json: bool) -> None:
 @click.option("--commit", is_flag=True, help="Commit the dataset's .dvc file to git, and nothing else.")
 @AS_JSON
 def ingest(project: str, until: str, commit: bool, as_json: bool) -> None:
-    """Fetch the next batch, validate it, set bad rows aside, version it with DVC."""
+    """Take the next batch: validate, set bad rows aside, version."""
     from flows.ingest import ingest as ingest_flow
 
     with watching():
@@ -109,7 +109,7 @@ def ingest(project: str, until: str, commit: bool, as_json: bool) -> None:
 @click.option("--revision", default="", metavar="REV", help="A git revision or dataset version to train on.")
 @AS_JSON
 def train(project: str, revision: str, as_json: bool) -> None:
-    """Train on the ingested data; gate, package and register the candidate."""
+    """Train on what was ingested; gate, package, register."""
     from flows.train import train as train_flow
 
     with watching():
@@ -123,7 +123,10 @@ def train(project: str, revision: str, as_json: bool) -> None:
 @click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
 @AS_JSON
 def serve(project: str, version: str | None, port: int, as_json: bool) -> None:
-    """Serve the newest release, or VERSION, on this machine until Ctrl-C; prints how to call it."""
+    """Serve a release on this machine; prints how to call it.
+
+    The newest one, or VERSION (flights-v2), on 127.0.0.1 until Ctrl-C.
+    """
     from flows.serve import serving
 
     with serving(project, version or "", port) as (facts, server):
@@ -149,7 +152,7 @@ def status(project: str | None, as_json: bool) -> None:
 @click.argument("version", required=False)
 @AS_JSON
 def report(project: str, version: str | None, as_json: bool) -> None:
-    """Where the report of the last training run is, or of VERSION (flights-v2)."""
+    """Where the last report is, or that of VERSION (flights-v2)."""
     from tasks.project import load_project
     from tasks.reporting import report_path
 
@@ -159,7 +162,7 @@ def report(project: str, version: str | None, as_json: bool) -> None:
 
 @main.command()
 def schema() -> None:
-    """Print the JSON Schema of a project's YAML, for editors and scripts."""
+    """Print the JSON Schema of a project's YAML."""
     from penstock.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
@@ -167,7 +170,7 @@ def schema() -> None:
 
 @main.command()
 def up() -> None:
-    """Start this checkout's Prefect server and worker, and put its deployments in order."""
+    """Start Prefect server and worker; put the deployments in order."""
     from tasks import platform
 
     platform.up()

@@ -10,10 +10,12 @@ from pydantic import BaseModel
 
 from penstock.errors import StorageError
 
+FEW = 2  # changed files that are named one by one
+
 
 def token(value: Any) -> Any:
-    if hasattr(value, "cachetoken"):
-        return {"#": value.cachetoken()}
+    if hasattr(value, "cache_token"):
+        return {"#": value.cache_token()}
     if isinstance(value, BaseModel):
         return {name: token(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, dict):
@@ -27,15 +29,23 @@ def token(value: Any) -> Any:
     )
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Why two key documents differ, in words: what changed, by name."""
+def reasons(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
+    """Why two key documents differ, in words: what changed, by name. Many changed files are one reason."""
+    found = list(_differences(old, new))
+    code = [reason for reason in found if reason.startswith("code: ")]
+    if len(code) <= FEW:
+        return tuple(found)
+    return (f"code: {len(code)} files changed, such as {code[0].split()[1]}", *(r for r in found if r not in code))
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     for name in sorted(set(old) | set(new)):
         before, after = old.get(name), new.get(name)
         if before == after:
             continue
         here = f"{path}.{name}" if path else name
         if isinstance(before, dict) and isinstance(after, dict) and "#" not in after:
-            yield from differences(before, after, here)
+            yield from _differences(before, after, here)
         else:
             yield _in_words(here, before, after)
 

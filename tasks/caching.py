@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from penstock.config import Section
 from penstock.refs import FileRef, Value
 from tasks import store
-from tasks.cache_keys import differences, token
+from tasks.cache_keys import reasons, token
 from tasks.settings import settings
 from tasks.source import closure
 from tasks.steps import observed
@@ -152,8 +152,8 @@ class Task(Generic[P, R]):
             plan.append(PlannedStep(name=self.name, runs=False, reasons=()))
             return result  # type: ignore[no-any-return]
         last = _last(self.name)
-        reasons = tuple(differences(last, document)) if last else ("no earlier run",)
-        plan.append(PlannedStep(name=self.name, runs=True, reasons=reasons or ("its result is gone or damaged",)))
+        why = reasons(last, document) if last else ("no earlier run",)
+        plan.append(PlannedStep(name=self.name, runs=True, reasons=why or ("its result is gone or damaged",)))
         return Pending(self.name)
 
 
