@@ -12,6 +12,7 @@ from penstock.errors import StorageError
 from penstock.refs import FileRef
 from tasks import caching, store
 from tasks.caching import planning, scope, task
+from tasks.source import closure
 
 calls: list[int] = []
 
@@ -73,7 +74,7 @@ def test_plan_says_what_run_does_and_why(live):
     ("part", "value", "reason"),
     [
         ("version", lambda name: "99.0", "library: numpy {0} -> 99.0"),
-        ("closure", lambda module: {"penstock/new.py": "1"}, "code: penstock/new.py is new"),
+        ("closure", lambda module: {**closure(module), "penstock/new.py": "1"}, "code: penstock/new.py is new"),
     ],
 )
 def test_code_and_libraries_count(live, monkeypatch, part, value, reason):
