@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.errors import ConfigError
+from penstock.release_config import RolloutConfig, ServeConfig
+from penstock.section import Fraction, Section
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
 METRICS = (
@@ -29,14 +31,7 @@ MetricName = Literal[
 ]
 assert get_args(MetricName) == METRICS
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
-
-
-class Section(BaseModel):
-    """A part of the tree. Unknown keys are errors, and nothing changes after validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class DataConfig(Section):
@@ -227,6 +222,8 @@ class Project(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig
     package: PackageConfig
+    serve: ServeConfig = ServeConfig()
+    rollout: RolloutConfig = RolloutConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Project:

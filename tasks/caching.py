@@ -23,8 +23,8 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import BaseModel
 
-from penstock.config import Section
 from penstock.refs import FileRef, Value
+from penstock.section import Section
 from tasks import store
 from tasks.cache_keys import reasons, token
 from tasks.settings import settings

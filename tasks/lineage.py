@@ -21,6 +21,8 @@ from tasks.source import CODE, closure
 
 # what makes the release; the rest (terminal, report, platform, ledger) shows it or moves it
 MAKERS = ("validation", "splitting", "training", "evaluation", "gating", "packaging", "infra")
+# sections that say how a release serves and takes over, not what it is
+RELEASING = {"serve", "rollout"}
 # what ingest and DVC write; what it says of the data is in the dataset's version
 OURS = ("data/*.dvc", "data/.gitignore", ".dvc")
 LIBRARIES = (
@@ -33,7 +35,8 @@ LIBRARIES = (
 def describe_lineage(project: Project, schema: str, dataset: Dataset) -> Lineage:
     """The lineage that a model trained now would have. While planning, nothing is written."""
     commit, dirty = _git_state()
-    config = json.dumps(project.model_dump(mode="json", by_alias=True), sort_keys=True, indent=1, ensure_ascii=False)
+    tree = project.model_dump(mode="json", by_alias=True, exclude=RELEASING)
+    config = json.dumps(tree, sort_keys=True, indent=1, ensure_ascii=False)
     return Lineage(
         project=project.name,
         config=_kept(config.encode(), "config.json"),
