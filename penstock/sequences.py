@@ -5,7 +5,7 @@ it is wrong sooner or later. These are right at all sizes at once: the chance th
 true value is at most alpha (Ville 1939: a nonnegative martingale that starts at 1 ever reaches 1/alpha with
 probability at most alpha). None of them is asymptotic. Only sufficient statistics are needed, never the rows.
 
-An "evidence" is the natural logarithm of such a martingale: `evidence >= log(1/alpha)` excludes the hypothesis at alpha.
+An "evidence" is the natural logarithm of such a martingale: at `log(1/alpha)` the hypothesis is excluded at alpha.
 Shares and alphas are fractions of 1. Counts may be fractional, for the sake of forecasts. Nothing is raised for counts
 that are consistent (0 <= bad <= n, |total| <= n, squares <= n), and `math` is all that is imported.
 """
@@ -105,6 +105,18 @@ def more_for_proportion(bad: float, n: float, limit: float, alpha: float) -> int
     """
     rate = bad / n if n > 0 else 0.0
     return _more(n, lambda size: rate != limit and _share_evidence(rate * size, size, limit) >= -math.log(alpha))
+
+
+def more_for_worse(bad: float, n: float, other_bad: float, other_n: float, alpha: float) -> int | None:
+    """Trials still needed for one arm to be told worse than the other if both go on as they do; None: never."""
+    if n <= 0:
+        return None
+
+    def told(size: float) -> bool:
+        grown = size / n
+        return evidence_worse(bad * grown, size, other_bad * grown, other_n * grown) >= -math.log(alpha)
+
+    return _more(n, told)
 
 
 def more_for_mean(n: float, total: float, squares: float, limit: float, alpha: float) -> int | None:

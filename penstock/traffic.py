@@ -19,8 +19,9 @@ from penstock.refs import Value
 class Traffic(Value):
     """Attempts and how they ended. ``errors`` are attempts that failed: 5xx, timeouts, resets.
 
-    ``latency`` is a histogram, (upper bound of a bucket in ms, answers in that bucket alone), by rising bound; the
-    last bound may be inf. It may count fewer than ``requests``: histograms lag, and a try that timed out is in none.
+    ``latency`` is a histogram, (upper bound of a bucket in ms, answers in that bucket alone), by rising bound, empty
+    buckets included; the last bound may be inf. It may count fewer than ``requests``: histograms lag, and a try that
+    timed out is in none.
     """
 
     requests: int = 0
