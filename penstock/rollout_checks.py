@@ -83,7 +83,8 @@ def slow_check(
     """The challenger's share of answers above ``slow_ms``; of the champion's own share it must be the worse to fail.
 
     The bound moves while the champion's p95 settles. That costs no alpha: above any bound at which the challenger is
-    within its limit it has at most as many slow answers as above the lowest such bound.
+    within its limit it has at most as many slow answers as above the lowest such bound. (The comparison of the two
+    arms is exact for a bound that stays; it can only keep a release from failing.)
     """
     bound = None if slow_ms is None else _bound_above(slow_ms, challenger, champion or Traffic())
     if bound is None:
@@ -141,9 +142,9 @@ def _share_check(
         text += f", champion {beside[0]:,} of {beside[1]:,}{share}"
     if state == "beyond":
         needs = more_for_proportion(bad, rows, limit, alpha)
-        if beside is not None and needs is not None and not beaten:
-            others = more_for_worse(bad, rows, *beside, alpha)
-            needs = None if others is None else max(needs, others)
+        if beside is not None and not beaten:  # half of alpha pays for the averaging of `_averaged`
+            both = more_for_proportion(bad, rows, limit, alpha / 2), more_for_worse(bad, rows, *beside, alpha / 2)
+            needs = None if both[0] is None or both[1] is None else max(both[0], both[1])
     return Check(
         name=name, value=rate, limit=limit, lower=lower, upper=upper, rows=rows, state=state, text=text,
         needs=needs or 0,

@@ -49,12 +49,15 @@ class Traffic(Value):
         return sum(count for upper, count in self.latency if upper > bound)
 
     def percentile(self, share: float) -> float | None:
-        """The upper bound (ms) of the bucket that holds this share of answers; None where there are none."""
-        left = share * self.answered
+        """The latency (ms) that this share of answers does not exceed; None where there are none.
+
+        Linear within a bucket, as Prometheus's `histogram_quantile` reads one; inf in a bucket that has no end.
+        """
+        left, lower = share * self.answered, 0.0
         for upper, count in self.latency:
-            left -= count
-            if count and left <= 1e-9:
-                return upper
+            if count and left <= count:
+                return lower + (upper - lower) * left / count
+            left, lower = left - count, upper
         return None
 
     def __add__(self, other: Traffic) -> Traffic:

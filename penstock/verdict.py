@@ -3,10 +3,11 @@
 FAIL as soon as the evidence excludes a limit, before the step's time is up or after. Every interval is a confidence
 sequence (`penstock.sequences`), so looking after every request costs nothing: over the whole rollout, a release that in
 each step is within its limits, or no worse than the champion beside it, is failed with probability at most
-`rollout.alpha`. That is a union bound. alpha has five equal parts: errors since the rollout began (one sequence over all steps), errors
-of a step, slow requests, prediction shift, flips; the last four are divided by the number of steps, and the last two
-between all rows and slices. The arms need no division: to fail, the challenger must be excluded from the limit *and*
-from the champion's share, so one of two false exclusions must happen that each have the whole part.
+`rollout.alpha`. That is a union bound. alpha has five equal parts: errors since the rollout began (one sequence over
+all steps), errors of a step, slow requests, prediction shift, flips; the last four are divided by the number of steps,
+and the last two of them between all rows and slices. The arms need no division: to fail, the challenger must be
+excluded from the limit *and* from the champion's share, and where one of the two is really held, that one's exclusion
+is false and has the whole part.
 
 PASS claims what the step is for. A step before the last lets more traffic through, and the watch goes on: it passes
 when its time is up, each arm has `min_requests`, and nothing measured is beyond its limit. It does not ask for an
