@@ -107,7 +107,7 @@ def test_a_few_errors_too_many_hold_until_they_can_be_told() -> None:
     found = judged(traffic(100, errors=4), traffic(300))
     assert found.decision == "hold" and found.reasons[0].startswith("undecided: errors 4 of 100")
     more = found.needs
-    assert f"needs about {more} more to tell" in found.reasons[0]
+    assert f"needs about {more:,} more to tell" in found.reasons[0]
     grown = (100 + more) / 100
     assert judged(traffic(round(100 * grown), round(4 * grown)), traffic(round(300 * grown))).decision == "fail"
     assert judged(traffic(100, errors=2), traffic(300)).decision == "pass"  # at the limit is within it
@@ -123,6 +123,12 @@ def test_an_outage_that_both_share_is_compared_within_its_own_step() -> None:
     shared = judged(traffic(800, errors=400), traffic(800, errors=400), earlier=before)
     assert shared.decision == "hold", shared
     assert judged(traffic(800, errors=400), traffic(800, errors=4), earlier=before).decision == "fail"
+
+
+def test_errors_within_the_limit_do_not_incriminate_a_later_outage_that_both_share() -> None:
+    before = ((traffic(1000, errors=15), traffic(3000)),)
+    shared = judged(traffic(400, errors=200), traffic(400, errors=200), earlier=before)
+    assert shared.decision == "hold", shared
 
 
 def test_errors_that_no_step_shows_alone_are_found_over_the_whole_rollout() -> None:
