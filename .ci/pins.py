@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,10 +35,14 @@ def main() -> None:
         pins |= {line.strip() for line in exported.splitlines() if "==" in line}
     pyproject.write_text(_with_pins(text, sorted(pins, key=str.lower)))
     _run(*UV, "lock")
-    hashed = _run(
-        *UV, "pip", "compile", "--group", "serve", "--universal", "--generate-hashes", "--no-emit-index-url",
-        "--no-emit-find-links", "--no-annotate", "--no-header", "--python-version", "3.11",
-    )  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:  # `pip compile` does not read ours
+        constraints.write("\n".join(sorted(pins)))
+        constraints.flush()
+        hashed = _run(
+            *UV, "pip", "compile", "--group", "serve", "--universal", "--generate-hashes", "--no-emit-index-url",
+            "--no-emit-find-links", "--no-annotate", "--no-header", "--python-version", "3.11",
+            "--constraint", constraints.name,
+        )  # fmt: skip
     (ROOT / "bentos" / "requirements.txt").write_text(HEADER + hashed)
     served = re.findall(r"^\S+==", hashed, re.MULTILINE)
     print(f"{len(pins)} pins, {len(served)} of them in the serving environment")

@@ -1,7 +1,8 @@
 """The `penstock` command. Thin: flows do the work, and each is as easily called from Python.
 
 Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
-5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 130 interrupted.
+5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 9 a rollout that failed or could not be
+judged; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from typing import Any
 
 import click
 
+from flows.cli_release import AS_JSON, COMMANDS, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
-from penstock.errors import PackagingError, Rejected
-
-PROJECT = click.argument("project")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+from penstock.errors import PackagingError, Rejected, RolloutError
 
 
 class Commands(click.Group):
@@ -36,17 +35,18 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="penstock")
 def main() -> None:
-    """From one YAML file to a gated, packaged model, and the record of how it came to be.
+    """From one YAML file to a gated model in production, and the record of how it came to be.
 
     PROJECT is the name of a file in configs/ (`flights` for configs/flights.yaml) or its path.
 
     \b
-    penstock run flights      ingest what is new, train, gate, package; the whole job
-    penstock plan flights     what `run` would do now, and why; runs nothing
-    penstock status           what is released, what runs, and what happened last
+    penstock run flights        ingest what is new, train, gate, package, deploy; the whole job
+    penstock plan flights       what `run` would do now, and why; runs nothing
+    penstock status             what serves, how well, and what happened last
+    penstock rollback flights   back to the release that was healthy before
 
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
-    6 packaging, 7 server, 8 file or lock, 130 interrupted.
+    6 packaging, 7 server, 8 file or lock, 9 rollout, 130 interrupted.
     """
 
 
@@ -54,23 +54,33 @@ def main() -> None:
 @PROJECT
 @AS_JSON
 def run(project: str, as_json: bool) -> None:
-    """Ingest what the project asks for, then train: the main job."""
+    """Ingest what the project asks for, train, bring the release into production: the main job."""
     from flows.plan import nothing_to_do
+    from tasks import platform
+    from tasks.rollback import answering
 
     outcome = nothing_to_do(project)
-    if outcome is None:
-        from tasks import platform
+    if outcome is not None:
+        if outcome.release.version and not answering(outcome.release.project):
+            with watching():
+                platform.up()
+        _finish(outcome, as_json, changed=False)
+        return
+    platform.start_server_early()
+    from flows.run import run as run_flow
 
-        platform.start_server_early()
-        from flows.run import run as run_flow
-
-        with watching():
-            outcome = _outcome(run_flow, project)
-            platform.up()
-        changed = True
-    else:
-        changed = False
-    _finish(outcome, as_json, changed)
+    with watching():
+        error: RolloutError | None = None
+        try:
+            ended = _outcome(run_flow, project)
+        except RolloutError as found:
+            if found.outcome is None:
+                raise
+            error, ended = found, found.outcome
+        platform.up()
+    _finish(getattr(ended, "outcome", ended), as_json, changed=True)
+    if error:
+        raise error
 
 
 @main.command()
@@ -170,16 +180,20 @@ def schema() -> None:
 
 @main.command()
 def up() -> None:
-    """Start Prefect server and worker; put the deployments in order."""
+    """Start what is to run: gateway, releases, Prefect server and worker; put deployments in order.
+
+    After a power cut, this brings back exactly what served before.
+    """
     from tasks import platform
 
+    platform.serve()
     platform.up()
     click.echo(platform.status())
 
 
 @main.command()
 def down() -> None:
-    """Stop this checkout's Prefect server and worker. What they recorded stays."""
+    """Stop all that this checkout runs: releases, gateway, Prefect. What it recorded stays."""
     from tasks import platform
 
     platform.down()
@@ -203,6 +217,9 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
     if outcome.release.verdict == "rejected":
         raise outcome.rejection()
 
+
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

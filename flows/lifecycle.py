@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import Rejected
+from penstock.errors import Rejected, RolloutError
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)
+
+
+def rollout_state(error: RolloutError) -> State[Any]:
+    """The state a flow returns for a release that did not come to serve: FAILED by type, RolledBack or Held by name."""
+    from prefect.states import Failed
+
+    held = getattr(error.deployment, "result", "") == "held"
+    return Failed(name="Held" if held else "RolledBack", message=error.text(), data=error)
 
 
 def rejected_state(error: Rejected) -> State[Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from penstock import ledger
 from penstock.candidate import Outcome
 from penstock.errors import DataError
+from tasks import serving
 from tasks.caching import PlannedStep, planning
 from tasks.ingestion import pending_batches
 from tasks.project import load_project
+from tasks.registry import read_ledger
 
 
 def plan_run(config: str) -> list[PlannedStep]:
@@ -23,6 +26,25 @@ def nothing_to_do(config: str) -> Outcome | None:
     return outcome if outcome is not None and not any(step.runs for step in steps) else None
 
 
+def _deploy_step(project: str, outcome: object) -> PlannedStep:
+    if not isinstance(outcome, Outcome):
+        return PlannedStep(name="deploy", runs=True, reasons=("needs what `register` makes",))
+    version = outcome.release.version
+    route = serving.read().route("production", project)
+    events = read_ledger(project)
+    if outcome.release.verdict == "rejected":
+        return PlannedStep(name="deploy", runs=False, reasons=())
+    if route is None or route.champion != version:
+        now = f"; {route.champion} does" if route else ""
+        why = f"{version} does not serve{now}"
+        if version in ledger.quarantined(events):
+            why += f", and is in quarantine: {ledger.quarantined(events)[version]}"
+        return PlannedStep(name="deploy", runs=True, reasons=(why,))
+    if not ledger.is_healthy(events, version):
+        return PlannedStep(name="deploy", runs=True, reasons=(f"{version} has not been found healthy yet",))
+    return PlannedStep(name="deploy", runs=False, reasons=())
+
+
 def _walk(config: str) -> tuple[list[PlannedStep], Outcome | None]:
     from flows.train import train
 
@@ -31,7 +53,10 @@ def _walk(config: str) -> tuple[list[PlannedStep], Outcome | None]:
     if pending:
         what = pending[0] if len(pending) == 1 else f"{pending[0]} .. {pending[-1]}, {len(pending)} batches"
         ingest = PlannedStep(name="ingest", runs=True, reasons=(f"not in the dataset yet: {what}",))
-        return [ingest, PlannedStep(name="train", runs=True, reasons=("needs what `ingest` makes",))], None
+        later = [("train", "ingest"), ("deploy", "train")]
+        steps = [PlannedStep(name=name, runs=True, reasons=(f"needs what `{of}` makes",)) for name, of in later]
+        return [ingest, *steps], None
     with planning() as steps:
         outcome = train.fn(config)
+    steps.append(_deploy_step(project.name, outcome))
     return steps, outcome if isinstance(outcome, Outcome) else None

@@ -1,14 +1,18 @@
-"""run: the main job. Ingests what the project's YAML asks for, then trains."""
+"""run: the main job. Ingests what the project's YAML asks for, trains, and brings the release into production."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flows.deploy import deploy
 from flows.ingest import ingest
-from flows.lifecycle import flow, rejected_state
+from flows.lifecycle import flow, rejected_state, rollout_state
 from flows.train import train
 from penstock.candidate import Outcome
-from penstock.errors import Rejected
+from penstock.errors import Rejected, RolloutError
+from penstock.refs import Value
+from penstock.rollout import Deployment
+from tasks.events import chained
 from tasks.ingestion import pending_batches
 from tasks.project import load_project
 
@@ -16,15 +20,28 @@ if TYPE_CHECKING:
     from prefect import State
 
 
+class Run(Value):
+    """What training ended with, and how the release came to serve."""
+
+    outcome: Outcome
+    deployment: Deployment
+
+
 @flow
-def run(config: str) -> Outcome | State[Outcome]:
-    """Ingest every batch up to `data.until` that is not there yet, then train. Raises what those two raise."""
+def run(config: str) -> Run | State[Run]:
+    """Ingest every batch up to `data.until` that is not there yet, train, deploy. Raises what those three raise."""
     project = load_project(config)
     pending = pending_batches(project)
     if pending:
         ingest(config, until=pending[-1])
+    with chained():  # no trigger is to deploy what is deployed here
+        try:
+            outcome: Outcome = train(config)
+        except Rejected as error:
+            return rejected_state(error)
     try:
-        outcome: Outcome = train(config)
-    except Rejected as error:
-        return rejected_state(error)
-    return outcome
+        deployment: Deployment = deploy(config, outcome.release.version)
+    except RolloutError as error:
+        error.outcome = outcome
+        return rollout_state(error)
+    return Run(outcome=outcome, deployment=deployment)

@@ -1,4 +1,4 @@
-"""status: what is released, what would be compared with, which services run. Reads only; imports no Prefect."""
+"""status: what serves and how well, what happened last, which services run. Reads only; imports no Prefect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from penstock.refs import Value
 from tasks import platform
 from tasks.project import config_path, load_project
 from tasks.registry import read_ledger
+from tasks.serving_status import Place, places, standing
 from tasks.settings import settings
 
 SHOWN = 5
@@ -18,9 +19,10 @@ class ProjectStatus(Value):
     """One project as its ledger tells it; `events` are the last few, newest first."""
 
     project: str
-    champion: str
-    why: str
+    standing: str
+    places: tuple[Place, ...]
     releases: int
+    quarantined: dict[str, str]
     events: tuple[Event, ...]
 
 
@@ -34,10 +36,9 @@ class Status(Value):
     def text(self) -> str:
         lines: list[str] = []
         for project in self.projects:
-            lines.append(
-                f"{project.project}: {project.champion or 'no release yet'}"
-                + (f" ({project.why})" if project.why else "")
-            )
+            lines.append(f"{project.project}: {project.standing}")
+            lines += [str(place) for place in project.places]
+            lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             for event in project.events:
                 subject = event.version or "candidate"
                 lines.append(f"  {event.time[:19].replace('T', ' ')}  {subject:<14} {event.kind:<11} {event.reason}")
@@ -61,11 +62,11 @@ def status(config: str | None = None) -> Status:
 
 def _project(name: str) -> ProjectStatus:
     events = read_ledger(name)
-    champion = ledger.newest(events)
     return ProjectStatus(
         project=name,
-        champion=champion.version if champion else "",
-        why="the newest release" if champion else "",
+        standing=standing(events),
+        places=places(name),
         releases=sum(event.kind == "registered" for event in events),
+        quarantined=ledger.quarantined(events),
         events=tuple(reversed(events[-SHOWN:])),
     )

@@ -6,7 +6,9 @@ from typing import Any
 
 from penstock.candidate import Outcome
 from tasks import platform
+from tasks.registry import read_ledger
 from tasks.reporting import report_path
+from tasks.serving_status import call, standing
 from tasks.store import read_json
 
 SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")
@@ -28,6 +30,8 @@ def as_dict(outcome: Outcome, changed: bool) -> dict[str, Any]:
         "bento": candidate.package.tag if candidate.package else "",
         "report": str(report_path(release.project, release.version or f"rejected-{release.sequence}")),
         "prefect": platform.address(),
+        "serves": standing(read_ledger(release.project)),
+        "call": call(release.project),
     }
 
 
@@ -60,7 +64,8 @@ def as_text(outcome: Outcome, changed: bool) -> str:
     if facts["prefect"]:
         lines.append(("Prefect", facts["prefect"]))
     if facts["version"]:
-        lines.append(("call it", f"penstock serve {facts['project']}   (it prints a curl command with a real row)"))
+        lines.append(("serves", facts["serves"]))
+        lines.append(("call it", facts["call"] or f"penstock serve {facts['project']}"))
         lines.append(
             (
                 "next",

@@ -71,6 +71,18 @@ class StorageError(PenstockError):
     exit_code = 8
 
 
+class RolloutError(PenstockError):
+    """A release did not come to serve: it failed, it could not be judged, or it may not.
+
+    ``deployment`` is the `penstock.rollout.Deployment`, once a rollout was begun; ``outcome`` the training run's
+    `penstock.candidate.Outcome`, where one went before.
+    """
+
+    exit_code = 9
+    deployment: object = None
+    outcome: object = None
+
+
 class Rejected(PenstockError):
     """The candidate did not pass its gates. The record and the report are written all the same.
 

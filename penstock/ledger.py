@@ -11,7 +11,27 @@ from typing import Literal
 from penstock.errors import StorageError
 from penstock.refs import FileRef, Value
 
-Kind = Literal["registered", "rejected"]
+Kind = Literal[
+    "registered",  # a candidate passed its gates: a version
+    "rejected",  # a candidate did not
+    "staged",  # answers in staging exactly what it answered in training
+    "approved",  # a person lets it into production
+    "refused",  # a person does not
+    "shadow",  # gets copies of production requests
+    "canary",  # answers a share of production requests
+    "promoted",  # answers all of them
+    "healthy",  # has answered all of them for its bake time, within its limits
+    "held",  # there was not enough evidence; the champion stayed
+    "failed",  # the evidence was against it; the champion stayed, or came back
+    "rolled back",  # serves again, by command or by verdict
+    "quarantined",  # may not serve, nor be what candidates are compared with
+    "cleared",  # was taken out of quarantine, with a reason
+    "stopped",  # its rollout broke off: the process that led it ended
+    "drilled",  # a rollback drill was run
+]
+
+
+TAKES_OVER = ("promoted", "rolled back")
 
 
 class Event(Value):
@@ -55,14 +75,96 @@ def newest(events: Sequence[Event]) -> Event | None:
 
 
 def champion(events: Sequence[Event], identity: str) -> Event | None:
-    """What a candidate of ``identity`` is compared with: the newest release, until one is deployed.
+    """What a candidate of ``identity`` is compared with: what serves production, or until then the newest release.
 
-    A release whose files have to be made again is judged as it was judged: beside its own champion, not beside itself.
+    A release in quarantine is no measure. A release whose files have to be made again is judged as it was judged:
+    beside its own champion, not beside itself.
     """
     first = next((event for event in releases(events) if event.identity == identity), None)
-    if first is None:
-        return newest(events)
-    return find(events, first.facts.get("champion", ""))
+    if first is not None:
+        return find(events, first.facts.get("champion", ""))
+    serves = serving(events)
+    if serves is not None:
+        return find(events, serves.version)
+    barred = quarantined(events)
+    fit = [event for event in releases(events) if event.version not in barred]
+    return find(events, fit[-1].version) if fit else None
+
+
+def serving(events: Sequence[Event]) -> Event | None:
+    """The event that put into production what serves it now, or None before the first."""
+    return next((event for event in reversed(events) if event.kind in TAKES_OVER), None)
+
+
+def quarantined(events: Sequence[Event]) -> dict[str, str]:
+    """Versions that may not serve, and why."""
+    barred: dict[str, str] = {}
+    for event in events:
+        if event.kind == "quarantined":
+            barred[event.version] = event.reason
+        elif event.kind == "cleared":
+            barred.pop(event.version, None)
+    return barred
+
+
+def last_healthy(events: Sequence[Event], other_than: str = "") -> str:
+    """The version that was found healthy last and is not in quarantine, or ""."""
+    barred = quarantined(events)
+    for event in reversed(events):
+        if event.kind == "healthy" and event.version != other_than and event.version not in barred:
+            return event.version
+    return ""
+
+
+def is_healthy(events: Sequence[Event], version: str) -> bool:
+    """Whether ``version`` was found healthy since it last took over."""
+    for event in reversed(events):
+        if event.version == version and event.kind == "healthy":
+            return True
+        if event.version == version and event.kind == "promoted":
+            return False
+    return False
+
+
+def approval(events: Sequence[Event], version: str) -> Event | None:
+    """A person's last word on ``version`` since it was staged: approved, refused, or None."""
+    for event in reversed(events):
+        if event.version == version and event.kind in ("approved", "refused"):
+            return event
+        if event.version == version and event.kind in ("failed", "rolled back", "quarantined"):
+            return None
+    return None
+
+
+class Tenure(Value):
+    """A release served production ``since`` then (ISO 8601, UTC) ``until`` then, or still: ""."""
+
+    version: str
+    since: str
+    until: str
+    why: str
+    by: str
+
+
+def tenures(events: Sequence[Event]) -> list[Tenure]:
+    """Who served production when, oldest first."""
+    found: list[Tenure] = []
+    for event in events:
+        if event.kind in TAKES_OVER and (not found or found[-1].version != event.version):
+            if found:
+                found[-1] = found[-1].model_copy(update={"until": event.time})
+            found.append(
+                Tenure(version=event.version, since=event.time, until="", why=event.reason or event.kind, by=event.by)
+            )
+    return found
+
+
+def serving_at(events: Sequence[Event], time: str) -> Tenure | None:
+    """Who served at ``time`` (ISO 8601, UTC), if anybody did."""
+    for tenure in tenures(events):
+        if tenure.since <= time and (not tenure.until or time < tenure.until):
+            return tenure
+    return None
 
 
 def with_identity(events: Sequence[Event], identity: str) -> Event | None:

@@ -269,6 +269,8 @@ def _last_path(name: str) -> Path:
 
 
 def _summary(result: Any) -> str:
+    if isinstance(result, str):
+        return result
     return str(result) if isinstance(result, Value | Section) and type(result).__str__ is not BaseModel.__str__ else ""
 
 

@@ -38,6 +38,16 @@ def exclusive(name: str, *, waiting: Callable[[], None] | None = None, timeout: 
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def tried(name: str) -> Iterator[bool]:
+    """Hold the lock ``name`` if nobody else does; the block is told whether."""
+    descriptor = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def lock_path(name: str) -> Path:
     """The lock's file. Named by a hash, so that no two names collide and any name is allowed."""
     folder = settings().locks

@@ -97,6 +97,12 @@ def running_server(bento: Path, python: Path, port: int = 0) -> Iterator[Server]
             _stop(process)
 
 
+def api_key() -> dict[str, str]:
+    """The header that a request needs where the servers want a key."""
+    key = os.environ.get("PENSTOCK_API_KEY", "")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

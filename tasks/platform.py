@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 import urllib.error
@@ -23,7 +22,8 @@ import psutil
 
 from penstock.errors import PlatformError
 from penstock.refs import Value
-from tasks import locks, supervision
+from tasks import locks, ports, supervision
+from tasks.programs import Program
 from tasks.settings import QUIET, settings
 from tasks.source import CODE
 from tasks.steps import observed
@@ -150,6 +150,25 @@ def up() -> None:
     with observed("worker") as step:
         ensure_worker()
         step.quiet = True
+    serve()
+
+
+def serve() -> None:
+    """What is to serve does; what a crash left is put right. Needs no Prefect. Raises PlatformError if any does not."""
+    from tasks import serving
+    from tasks.settle import settle_all
+
+    with observed("serving") as step:
+        late = serving.converge()
+        put_right = settle_all()
+        step.summary, step.quiet = "; ".join(put_right), not put_right
+    if late:
+        raise PlatformError(
+            f"{', '.join(late)} does not become ready.",
+            where=str(supervision.logs()),
+            found=supervision.last_words(late[0]),
+            next_step="penstock rollback PROJECT --reason ..., to a release that does",
+        )
 
 
 def ensure_worker() -> None:
@@ -173,12 +192,12 @@ def _add_worker(url: str) -> None:
         "PYTHONPATH": str(CODE),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker
-    command = [sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split()]
-    supervision.add(WORKER, command, environment, settings().root)
+    command = (sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split())
+    supervision.add(Program(name=WORKER, command=command, environment=environment, directory=settings().root))
 
 
 def down() -> None:
-    """Stop worker and server, and wait until they are gone. What they recorded stays. Twice is as good as once."""
+    """Stop everything and wait until it is gone. What was recorded, and what is to serve, stays for `up()`."""
     with readable_errors(settings().home), locks.exclusive("platform"):
         supervision.stop()
 
@@ -234,9 +253,9 @@ def _start_server() -> str:
     with readable_errors(settings().home), locks.exclusive("platform"):
         url = _own_url()
         found = supervision.processes().get(SERVER, {})
-        if url and found.get("statename") in UP and not (_listening(_own_port()) and not _is_ours(url)):
+        if url and found.get("statename") in UP and not (ports.listening(_own_port()) and not _is_ours(url)):
             return url
-        port = _free_port(_own_port())
+        port = ports.free(_own_port())
         url = f"http://127.0.0.1:{port}/api"
         write_atomic(_record(), json.dumps({"port": port}).encode())
         environment = {
@@ -248,34 +267,12 @@ def _start_server() -> str:
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
         }
-        command = [sys.executable, "-m", "prefect", "server", "start"]
-        supervision.add(SERVER, command, environment, settings().prefect_home)
+        command = (sys.executable, "-m", "prefect", "server", "start")
+        program = Program(name=SERVER, command=command, environment=environment, directory=settings().prefect_home)
+        supervision.add(program)
         if supervision.has(WORKER):
             _add_worker(url)  # the worker of before has to find the server at its new address
         return url
-
-
-def _free_port(wanted: int) -> int:
-    """``wanted`` if nobody has it, else one that nobody has.
-
-    Waits a little for ``wanted``: after kill -9 of supervisord the old server is still ending.
-    """
-    end = time.monotonic() + 3
-    while wanted and _listening(wanted) and time.monotonic() < end:
-        time.sleep(0.1)
-    for port in (wanted, 0):
-        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise PlatformError("There is no free port on 127.0.0.1.", next_step="stop what takes them")
-
-
-def _listening(port: int) -> bool:
-    """Whether anybody, ours or not, accepts connections on the port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def _is_ours(url: str) -> bool:

@@ -31,7 +31,9 @@ def find_champion(lineage: Lineage) -> Champion | None:
     # a release that is there already was compared when it was made, and needs its champion's files no more
     if damaged and ledger.with_identity(events, lineage.identity) is None:
         raise _lost(event, ", ".join(damaged))
-    return Champion(version=event.version, model=model, why="the newest release")
+    serves = ledger.serving(events)
+    why = "it serves production" if serves and serves.version == event.version else "the newest release"
+    return Champion(version=event.version, model=model, why=why)
 
 
 @task(reads=True)

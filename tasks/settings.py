@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +41,16 @@ class Settings(BaseSettings):
     remote: str = Field(default="", description="A DVC remote's URL, in place of the one in `.dvc/config`.")
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
     threads: int = Field(default=0, ge=0, description="Threads that training may use; 0: all this process may run on.")
+
+    production_port: int = Field(
+        default=8700, ge=0, le=65535, description="Where production is reached, on 127.0.0.1; another if it is taken."
+    )
+    staging_port: int = Field(default=8701, ge=0, le=65535, description="Where staging is reached, on 127.0.0.1.")
+    workers: int = Field(default=2, ge=1, le=64, description="Processes that serve one release.")
+    worker_memory_mb: int = Field(default=2048, ge=256, description="The most that one of them may allocate.")
+    approval: Literal["auto", "manual"] = Field(
+        default="auto", description="`manual`: no release reaches production here before `penstock approve`."
+    )
 
     @property
     def store(self) -> Path:

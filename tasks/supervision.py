@@ -6,12 +6,10 @@ Programs are files under `<home>/supervisor/conf.d`; supervisord is asked over i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -22,11 +20,12 @@ from xmlrpc.client import Error, ServerProxy
 import psutil
 
 from penstock.errors import PlatformError
-from tasks.mortal import MORTAL
+from tasks import programs, sockets
+from tasks.programs import OWNER, Program, escaped
 from tasks.settings import settings
 from tasks.store import write_atomic
 
-LONGEST_SOCKET = 100  # bytes: a Unix socket's path may have 107
+SOCKET = "supervisor.sock"
 SILENT = (OSError, HTTPException, Error)  # what asking supervisord raises when it is not there, or says no
 # what Penstock sets for its own command; a service that inherited it would log nothing, or compile everything anew
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL")
@@ -49,24 +48,6 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [include]
 files={folder}/conf.d/*.conf
 """
-PROGRAM = """\
-[program:{name}]
-command={command}
-directory={directory}
-environment={environment}
-autostart=true
-autorestart=true
-startsecs=2
-startretries=10
-stopsignal=TERM
-stopwaitsecs=20
-stopasgroup=true
-killasgroup=true
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes=10MB
-stdout_logfile_backups=2
-"""
 
 
 def ensure() -> None:
@@ -75,9 +56,9 @@ def ensure() -> None:
         return
     _end(_lost())
     logs().mkdir(parents=True, exist_ok=True)
-    socket = _new_socket()
+    socket = sockets.prepare() / SOCKET
     conf = _folder() / "supervisord.conf"
-    text = CONF.format(socket=_escaped(str(socket)), folder=_escaped(str(_folder())), logs=_escaped(str(logs())))
+    text = CONF.format(socket=escaped(str(socket)), folder=escaped(str(_folder())), logs=escaped(str(logs())))
     write_atomic(conf, text.encode())
     environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     said = subprocess.run(  # returns when it has become a daemon
@@ -107,37 +88,45 @@ def running() -> bool:
         return False
 
 
-def add(name: str, command: list[str], environment: dict[str, str], directory: Path) -> None:
-    """Run a program, or replace it if it is to run otherwise. The caller holds the lock `platform`.
+def add(*wanted: Program) -> None:
+    """Run programs, and replace those that are to run otherwise. The caller holds the lock `platform`.
 
-    Starts supervisord if need be, and then with the program's file already there: it is started once, the right way.
+    Starts supervisord if need be, and then with the programs' files already there: each is started once, the right way.
     """
-    text = PROGRAM.format(
-        name=name,
-        command=_escaped(" ".join(map(_quoted, [*MORTAL, *command]))),
-        directory=_escaped(str(directory)),
-        environment=",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(environment.items())),
-        log=_escaped(str(logs() / f"{name}.log")),
-    )
-    path = _program(name)
-    if not path.is_file() or path.read_text() != text:
-        write_atomic(path, text.encode())
+    for program in wanted:
+        programs.write(program)
     ensure()
-    with _readable_errors(name):
-        rpc = _rpc()
-        added, changed, removed = rpc.reloadConfig()[0]
-        for group in (*changed, *removed):
-            rpc.stopProcessGroup(group)
-            rpc.removeProcessGroup(group)
-        for group in (*added, *changed):
-            rpc.addProcessGroup(group)
-        if processes().get(name, {}).get("statename") in ("STOPPED", "EXITED", "FATAL"):
-            rpc.startProcess(name, False)
+    with _readable_errors(", ".join(program.name for program in wanted)):
+        rpc = _update()
+        for found in list(processes().values()):
+            ours = found["group"] in {program.name for program in wanted}
+            if ours and found["statename"] in ("STOPPED", "EXITED", "FATAL"):
+                rpc.startProcess(f"{found['group']}:{found['name']}", False)
+
+
+def remove(name: str) -> None:
+    """Stop a program for good: its processes finish what they are answering."""
+    programs.file(name).unlink(missing_ok=True)
+    if running():
+        with _readable_errors(name):
+            _update()
+
+
+def _update() -> Any:
+    """Make what runs what the files say, as `supervisorctl update` does."""
+    rpc = _rpc()
+    added, changed, removed = rpc.reloadConfig()[0]
+    for group in (*changed, *removed):
+        rpc.stopProcessGroup(group)
+        rpc.removeProcessGroup(group)
+    for group in (*added, *changed):
+        rpc.addProcessGroup(group)
+    return rpc
 
 
 def has(name: str) -> bool:
     """Whether the program is one that supervisord keeps alive, or would once it is started."""
-    return _program(name).is_file()
+    return programs.file(name).is_file()
 
 
 def processes() -> dict[str, dict[str, Any]]:
@@ -146,6 +135,15 @@ def processes() -> dict[str, dict[str, Any]]:
         return {str(found["name"]): found for found in _rpc().getAllProcessInfo()}
     except SILENT:
         return {}
+
+
+def group(name: str) -> list[dict[str, Any]]:
+    """What supervisord says of each process of a group; empty when it knows none, or does not run."""
+    return [found for found in processes().values() if found["group"] == name]
+
+
+def groups() -> set[str]:
+    return {str(found["group"]) for found in processes().values()}
 
 
 def stop() -> None:
@@ -160,14 +158,35 @@ def stop() -> None:
     except (*SILENT, psutil.Error):
         everything = _lost()
     _end(everything)
-    for path in _folder().glob("conf.d/*.conf"):
+    end_orphans()
+    for path in programs.folder().glob("*.conf"):
         path.unlink(missing_ok=True)
-    socket = _socket()
-    if socket.parent != _folder():
-        with contextlib.suppress(OSError):
-            socket.unlink(missing_ok=True)
-            socket.parent.rmdir()
-    (_folder() / "socket").unlink(missing_ok=True)
+    sockets.remove()
+
+
+def end_orphans() -> None:
+    """End what went on when a supervisord was killed. Its successors run already, or nothing is to run any more."""
+    try:
+        current = int(_rpc().getPID())
+    except SILENT:
+        current = 0
+    lost = [process for process in psutil.process_iter() if _is_orphan(process, current)]
+    for process in lost:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(lost, timeout=40)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _is_orphan(process: psutil.Process, supervisor: int) -> bool:
+    try:
+        if process.environ().get(OWNER) != str(settings().home):
+            return False
+        return supervisor not in {parent.pid for parent in process.parents()}
+    except psutil.Error:  # ended meanwhile, or somebody else's
+        return False
 
 
 def halt(name: str) -> None:
@@ -236,41 +255,5 @@ def _folder() -> Path:
     return settings().home / "supervisor"
 
 
-def _program(name: str) -> Path:
-    return _folder() / "conf.d" / f"{name}.conf"
-
-
 def _socket() -> Path:
-    """Where supervisord's socket is. A short one is written down: another shell may have another TMPDIR."""
-    try:
-        return Path((_folder() / "socket").read_text())
-    except OSError:
-        return _folder() / "supervisor.sock"
-
-
-def _new_socket() -> Path:
-    """Where the socket of a new supervisord goes: beside its state, or into a short folder if that path is too long."""
-    path = _folder() / "supervisor.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET:
-        (_folder() / "socket").unlink(missing_ok=True)
-        return path
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{name}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
-        raise PlatformError(
-            "The folder for supervisord's socket is not ours alone.",
-            where=str(folder),
-            next_step="remove it, or set PENSTOCK_HOME to a shorter path",
-        )
-    write_atomic(_folder() / "socket", os.fsencode(folder / "supervisor.sock"))
-    return folder / "supervisor.sock"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"' if any(sign in text for sign in " '\"\\;#") else text
+    return sockets.folder() / SOCKET

@@ -1,0 +1,105 @@
+"""The commands about releases: deploy, rollback, approve, reject, history. They are parts of `penstock`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from flows.terminal import watching
+
+PROJECT = click.argument("project")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+REASON = click.option("--reason", default="", metavar="TEXT", help="Why; the ledger keeps it.")
+
+
+@click.command()
+@PROJECT
+@click.argument("version", required=False)
+@click.option("--force", is_flag=True, help="Also if it is in quarantine; needs --reason.")
+@REASON
+@AS_JSON
+def deploy(project: str, version: str | None, force: bool, reason: str, as_json: bool) -> None:
+    """Bring a release into production, step by step.
+
+    The newest one, or VERSION (flights-v2). It goes through staging, recorded requests, shadow and canary; the
+    champion stays when the evidence is against it.
+    """
+    from flows.deploy import deploy as deploy_flow
+
+    with watching():
+        found = deploy_flow(project, version=version or "", force=force, reason=reason)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    if found.result == "waiting for approval":
+        click.echo(f'  next:    penstock approve {found.project} {found.version} --reason "..."')
+
+
+@click.command()
+@PROJECT
+@click.option("--to", default="", metavar="VERSION", help="Left out: the last release that was healthy.")
+@click.option("--force", is_flag=True, help="Also to a release that is in quarantine.")
+@click.option("--dry-run", is_flag=True, help="Say where to, and change nothing.")
+@REASON
+@AS_JSON
+def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_json: bool) -> None:
+    """Back to the release that was healthy before, at once.
+
+    The one that serves, or is being rolled out, goes into quarantine. Needs no Prefect server.
+    """
+    from tasks.project import config_path
+    from tasks.rollback import plan_rollback, roll_back
+
+    name = config_path(project).stem
+    found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+@click.command()
+@PROJECT
+@click.argument("version")
+@REASON
+def approve(project: str, version: str, reason: str) -> None:
+    """Let a release into production that waits for a person's word."""
+    from tasks.approval import approve as approve_release
+    from tasks.project import config_path
+
+    name = config_path(project).stem
+    approve_release(name, version, reason)
+    click.echo(f"{version} may be deployed.\n  next:    penstock deploy {name} {version}")
+
+
+@click.command()
+@PROJECT
+@click.argument("version")
+@REASON
+def reject(project: str, version: str, reason: str) -> None:
+    """Refuse a release that waits for a person's word."""
+    from tasks.approval import refuse
+    from tasks.project import config_path
+
+    name = config_path(project).stem
+    refuse(name, version, reason)
+    click.echo(f"{version} is refused; the ledger has the reason.")
+
+
+@click.command()
+@PROJECT
+@click.option("--at", default="", metavar="TIME", help="Who served then: 2026-03-01, or 2026-03-01T14:30 (UTC).")
+@AS_JSON
+def history(project: str, at: str, as_json: bool) -> None:
+    """Who served when, why, and by whom."""
+    from flows.history import history as read_history
+    from flows.history import served_at
+
+    if not at:
+        found = read_history(project)
+        click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+        return
+    tenure = served_at(project, at)
+    if as_json:
+        click.echo(json.dumps(tenure.model_dump() if tenure else None, indent=1))
+    else:
+        click.echo(f"{tenure.version}: {tenure.why}, by {tenure.by}" if tenure else "Nothing served then.")
+
+
+COMMANDS = (deploy, rollback, approve, reject, history)

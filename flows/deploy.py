@@ -1,0 +1,155 @@
+"""deploy: a release takes over from the champion, step by step, and the champion stays when the evidence is against it.
+
+Reads the ledger, the release's package and the project's `rollout`; changes what serves on this machine and appends
+to the ledger. Only one deploy of a project goes on at a time. Nothing is retried: a deploy that broke off is put back
+by the next one, or by `penstock up`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from flows.lifecycle import flow, rollout_state
+from penstock.errors import PenstockError, RolloutError
+from penstock.rollout import Deployment
+from penstock.verdict import Verdict
+from tasks import serving, traffic
+from tasks.approval import needs_approval
+from tasks.project import load_project
+from tasks.releases import packaged
+from tasks.rollout import (
+    Rollout,
+    bake_release,
+    confirm_healthy,
+    deploying,
+    give_traffic,
+    plan_rollout,
+    promote_release,
+    replay_bodies,
+    replay_requests,
+    resume_bake,
+    shadow_release,
+    stage_release,
+    start_release,
+    withdraw,
+)
+from tasks.settle import settle
+
+if TYPE_CHECKING:
+    from prefect import State
+
+
+@flow
+def deploy(config: str, version: str = "", force: bool = False, reason: str = "") -> Deployment | State[Deployment]:
+    """Bring a release into production: staging, replay, shadow, canary, everything, healthy.
+
+    ``config``: a project's name or its YAML's path. ``version``: the newest release if left out. ``force`` lets a
+    release out of quarantine, with a ``reason``. A release that fails or cannot be judged ends the flow in a state of
+    type FAILED named RolledBack or Held; a call from Python raises `penstock.errors.RolloutError`.
+    """
+    project = load_project(config)
+    with deploying(project.name):
+        settle(project.name)
+        plan = plan_rollout(project, version, uuid.uuid4().hex[:12], force, reason)
+        if plan.serves and plan.baked:
+            serving.converge()
+            return Deployment(
+                project=plan.project, version=plan.version, result="serving already", serving=plan.version
+            )
+        rollout = Rollout(plan, packaged(plan.project, plan.version), project)
+        try:
+            failed = _baked(rollout) if plan.serves else _rolled_out(rollout)
+        except PenstockError as error:
+            if isinstance(error, RolloutError):  # somebody else has the say now
+                raise
+            return _ended(rollout, "failed", (error.what, *filter(None, (error.found,))))
+        if isinstance(failed, Verdict):
+            return _ended(rollout, "failed" if failed.decision == "fail" else "held", failed.reasons)
+        if failed:
+            return Deployment(
+                project=plan.project, version=plan.version, result="waiting for approval", serving=plan.champion
+            )
+        confirm_healthy(rollout)
+        return Deployment(
+            project=plan.project,
+            version=plan.version,
+            result="healthy",
+            serving=plan.version,
+            verdicts=tuple(rollout.verdicts),
+        )
+
+
+def _rolled_out(rollout: Rollout) -> Verdict | str:
+    """Every step in order; the verdict that ended it early, "waiting", or "" when the release serves everything."""
+    plan, config = rollout.plan, rollout.project.rollout
+    start_release(rollout)
+    stage_release(rollout)
+    verdict = replay_requests(rollout)
+    if verdict.decision != "pass":
+        return verdict
+    if needs_approval(rollout.project, plan.version):
+        return "waiting"
+    with _traffic(rollout):
+        if plan.champion:
+            if config.shadow_seconds:
+                verdict = shadow_release(rollout)
+                if not _goes_on(rollout, verdict):
+                    return verdict
+            for percent in config.steps:
+                verdict = give_traffic.named(f"canary {percent} %")(rollout, percent)
+                if not _goes_on(rollout, verdict):
+                    return verdict
+        promote_release(rollout)
+        verdict = bake_release(rollout)
+    return "" if _goes_on(rollout, verdict) else verdict
+
+
+def _baked(rollout: Rollout) -> Verdict | str:
+    """The bake alone, for a release that serves everything since a deploy that broke off."""
+    resume_bake(rollout)
+    with _traffic(rollout):
+        verdict = bake_release(rollout)
+    return "" if _goes_on(rollout, verdict) else verdict
+
+
+@contextlib.contextmanager
+def _traffic(rollout: Rollout) -> Iterator[None]:
+    """With `traffic: replay`, requests of our own go through the gateway while the block runs."""
+    project = rollout.project
+    if project.rollout.traffic == "live":
+        yield
+        return
+    sender = traffic.Sender(
+        serving.address(),
+        project.name,
+        replay_bodies(rollout, project.rollout.replay_requests),
+        project.rollout.replay_rate,
+        project.serve.sticky_header,
+    )
+    with traffic.sending(sender):
+        yield
+
+
+def _goes_on(rollout: Rollout, verdict: Verdict) -> bool:
+    """Whether the next step may begin: it passed, or nothing speaks against it and no proof is asked for."""
+    if verdict.decision == "hold":
+        return rollout.project.rollout.on_hold == "promote" or not rollout.plan.champion
+    return verdict.decision == "pass"
+
+
+def _ended(
+    rollout: Rollout, result: Literal["failed", "held"], reasons: tuple[str, ...]
+) -> Deployment | State[Deployment]:
+    serves = withdraw(rollout, result, reasons)
+    deployment = Deployment(
+        project=rollout.plan.project,
+        version=rollout.plan.version,
+        result=result,
+        serving=serves,
+        reasons=reasons,
+        verdicts=tuple(rollout.verdicts),
+    )
+    return rollout_state(deployment.error())

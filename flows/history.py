@@ -1,0 +1,69 @@
+"""history: which release served production when, why, and who did it. Reads the ledger only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from penstock import ledger
+from penstock.errors import ConfigError
+from penstock.ledger import Event, Tenure
+from penstock.refs import Value
+from tasks.project import config_path
+from tasks.registry import read_ledger
+
+
+class History(Value):
+    """``tenures`` and ``events``, oldest first; with a time asked for, who served then."""
+
+    project: str
+    tenures: tuple[Tenure, ...]
+    events: tuple[Event, ...]
+    quarantined: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = []
+        for event in self.events:
+            subject = event.version or "candidate"
+            lines.append(f"{_moment(event.time)}  {subject:<14} {event.kind:<12} {event.by:<16} {event.reason}")
+        lines.append("")
+        lines += [
+            f"{tenure.version:<14} served from {_moment(tenure.since)} "
+            + (f"to {_moment(tenure.until)}" if tenure.until else "until now")
+            + (f"; in quarantine: {self.quarantined[tenure.version]}" if tenure.version in self.quarantined else "")
+            for tenure in self.tenures
+        ]
+        return "\n".join(lines if self.events else [f"Nothing has happened to `{self.project}` yet."])
+
+
+def history(config: str) -> History:
+    """Everything that happened to a project's releases. ``config``: its name or its YAML's path."""
+    name = config_path(config).stem
+    events = read_ledger(name)
+    return History(
+        project=name,
+        tenures=tuple(ledger.tenures(events)),
+        events=tuple(events),
+        quarantined=ledger.quarantined(events),
+    )
+
+
+def served_at(config: str, time: str) -> Tenure | None:
+    """Who served production at ``time``: a date or a time in ISO 8601, in UTC unless it says otherwise.
+
+    Raises ConfigError if it is neither. A date means its end.
+    """
+    name = config_path(config).stem
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        raise ConfigError(
+            "This is no time.", where="--at", found=time, allowed="2026-03-01, 2026-03-01T14:30, 2026-03-01T14:30+01:00"
+        ) from None
+    if len(time) <= len("2026-03-01"):
+        moment = moment.replace(hour=23, minute=59, second=59)
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return ledger.serving_at(read_ledger(name), moment.isoformat(timespec="milliseconds"))
+
+
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")

@@ -1,0 +1,177 @@
+"""What is seen of releases while they serve: Envoy's counters as windows of traffic, and answers to compare."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from penstock.prediction_log import Record, records
+
+from penstock.agreement import Agreement, compare
+from penstock.gateway import BUCKETS
+from penstock.traffic import Traffic, delta
+from tasks import envoy
+from tasks.release_server import log_folder
+
+# a failed try counts where it failed, also when the champion then answered in its place
+FAILED = (
+    "upstream_rq_xx{5}",
+    "retry_upstream_rq_xx{5}",
+    "upstream_rq{429}",
+    "retry_upstream_rq{429}",
+    "upstream_rq_per_try_timeout",
+    "upstream_rq_rx_reset",
+    "upstream_rq_pending_failure_eject",
+)
+SAMPLE = re.compile(r"^envoy_cluster_(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Watch:
+    """Counts what some releases do from now on, over all gateways, through the restarts of any of them."""
+
+    def __init__(self, *versions: str) -> None:
+        self.windows = {version: Traffic() for version in versions}
+        self._last = {number: self._reading(number) or {} for number in range(envoy.COUNT)}
+
+    def look(self) -> dict[str, Traffic]:
+        """Each version's traffic since the watch began."""
+        for number in range(envoy.COUNT):
+            now = self._reading(number)
+            if now is None:
+                continue
+            last = self._last[number]
+            for version in self.windows:
+                seen = delta(last.get(version, Traffic()), now.get(version, Traffic()))
+                self.windows[version] = self.windows[version] + seen
+            self._last[number] = now
+        return dict(self.windows)
+
+    def _reading(self, number: int) -> dict[str, Traffic] | None:
+        """Counters of one gateway; None when it does not answer, which says nothing."""
+        try:
+            return counters(number, list(self.windows))
+        except envoy.SILENT:
+            return None
+
+
+def counters(number: int, versions: Sequence[str]) -> dict[str, Traffic]:
+    """What one gateway has counted of each version since it started. Raises one of `envoy.SILENT`."""
+    names = "|".join(map(re.escape, versions))
+    pattern = rf"^cluster\.({names})\.(retry\.)?upstream_rq(_|$)"
+    text = envoy.ask(number, f"/stats/prometheus?filter={quote(pattern)}")
+    counts: dict[str, dict[str, float]] = {version: {} for version in versions}
+    buckets: dict[str, dict[float, float]] = {version: {} for version in versions}
+    for name, written, value in SAMPLE.findall(text):
+        labels = dict(LABEL.findall(written))
+        version = labels.get("envoy_cluster_name", "")
+        if version not in counts:
+            continue
+        if name == "upstream_rq_time_bucket":
+            buckets[version][float(labels["le"])] = float(value)
+        else:
+            code = labels.get("envoy_response_code_class") or labels.get("envoy_response_code")
+            counts[version][f"{name}{{{code}}}" if code else name] = float(value)
+    return {version: _traffic(counts[version], buckets[version]) for version in versions}
+
+
+def _traffic(counts: dict[str, float], cumulative: dict[float, float]) -> Traffic:
+    refused = counts.get("upstream_rq_pending_failure_eject", 0)
+    latency, below = [], 0.0
+    for bound in sorted(cumulative):
+        latency.append((bound, int(cumulative[bound] - below)))
+        below = cumulative[bound]
+    return Traffic(
+        requests=int(counts.get("upstream_rq_total", 0) + refused),
+        errors=int(sum(counts.get(name, 0) for name in FAILED)),
+        latency=tuple(latency),
+    )
+
+
+def measured(milliseconds: Iterable[float], errors: int) -> Traffic:
+    """Latencies that were measured one by one, in the gateway's buckets; ``errors`` have none."""
+    bounds = [*map(float, BUCKETS), math.inf]
+    counts = [0] * len(bounds)
+    for took in milliseconds:
+        counts[bisect.bisect_left(bounds, took)] += 1
+    return Traffic(requests=sum(counts) + errors, errors=errors, latency=tuple(zip(bounds, counts, strict=True)))
+
+
+class Tail:
+    """The records that a release's servers log from now on. Every record comes once, when its line is whole."""
+
+    def __init__(self, project: str, version: str) -> None:
+        self.folder = log_folder(project, version)
+        self._read = {path.stat().st_ino: path.stat().st_size for path in self._segments()}
+
+    def new(self) -> list[Record]:
+        found: list[Record] = []
+        for path in self._segments():
+            try:
+                with path.open("rb") as file:
+                    inode = path.stat().st_ino
+                    file.seek(self._read.get(inode, 0))
+                    whole, end, _ = file.read().rpartition(b"\n")
+            except FileNotFoundError:  # closed meanwhile: it has another name, and comes at the next look
+                continue
+            self._read[inode] = self._read.get(inode, 0) + len(whole) + len(end)
+            found += records(whole.splitlines())
+        return found
+
+    def _segments(self) -> list[Path]:
+        return sorted((*self.folder.glob("*.open"), *self.folder.glob("*.jsonl")))
+
+
+class Pairs:
+    """The answers of champion and challenger to the same requests, matched by request id as they come in."""
+
+    def __init__(self, project: str, champion: str, challenger: str, slices: Sequence[str]) -> None:
+        self.slices = tuple(slices)
+        self.tails = Tail(project, champion), Tail(project, challenger)
+        self.waiting: tuple[dict[str, Record], dict[str, Record]] = ({}, {})
+        self.agreement = Agreement()
+
+    def look(self) -> Agreement:
+        """The agreement over every pair so far."""
+        for tail, waiting, shadow in zip(self.tails, self.waiting, (False, True), strict=True):
+            waiting.update({record.id: record for record in tail.new() if record.shadow == shadow and record.scores})
+        mine, theirs = self.waiting
+        both = [(mine.pop(name), theirs.pop(name)) for name in list(theirs) if name in mine]
+        self.agreement = self.agreement + agreement(both, self.slices)
+        return self.agreement
+
+
+class Answered(Protocol):
+    """A request's rows, and what a release said to each."""
+
+    @property
+    def scores(self) -> list[float]: ...
+    @property
+    def decisions(self) -> list[bool]: ...
+    @property
+    def rows(self) -> list[dict[str, Any]]: ...
+
+
+def agreement(pairs: Sequence[tuple[Answered, Answered]], slices: Sequence[str]) -> Agreement:
+    """The agreement of (champion's, challenger's) answers to the same requests."""
+    import numpy as np
+
+    same = [(one, other) for one, other in pairs if one.scores and len(one.scores) == len(other.scores)]
+    if not same:
+        return Agreement()
+    rows = [row for one, _ in same for row in one.rows] if slices else []
+    labels = {
+        name: np.array([str(row.get(name)) for row in rows]) for name in slices if any(name in row for row in rows)
+    }
+    return compare(
+        np.array([score for one, _ in same for score in one.scores], np.float64),
+        np.array([score for _, other in same for score in other.scores], np.float64),
+        np.array([decision for one, _ in same for decision in one.decisions]),
+        np.array([decision for _, other in same for decision in other.decisions]),
+        labels,
+    )

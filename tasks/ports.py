@@ -1,0 +1,55 @@
+"""Ports on 127.0.0.1: the wanted ones where they are free, and always the same ones afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+from penstock.desired import Ports
+from penstock.errors import PlatformError
+from tasks.settings import settings
+
+METRICS = 8790  # wanted; another where it is taken
+
+
+def chosen(before: Ports, running: bool) -> Ports:
+    """The gateway's ports. While it runs they stay; before it starts, one that somebody else has is changed."""
+    if running and before.production:
+        return before
+    given = settings()
+    taken: set[int] = set()
+    found = {}
+    for name, wanted in (
+        ("production", before.production or given.production_port),
+        ("staging", before.staging or given.staging_port),
+        ("metrics", before.metrics or METRICS * bool(given.production_port)),
+    ):
+        found[name] = free(wanted, taken)
+        taken.add(found[name])
+    return Ports(**found)
+
+
+def free(wanted: int, taken: set[int] | None = None) -> int:
+    """``wanted`` if nobody has it, else one that nobody has.
+
+    Waits a little for ``wanted``: after kill -9 of supervisord what it started is still ending.
+    """
+    end = time.monotonic() + 3
+    while wanted and listening(wanted) and time.monotonic() < end:
+        time.sleep(0.1)
+    for port in (wanted, 0, 0, 0):
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found = int(probe.getsockname()[1])
+            if found not in (taken or ()):
+                return found
+    raise PlatformError("There is no free port on 127.0.0.1.", next_step="stop what takes them")
+
+
+def listening(port: int) -> bool:
+    """Whether anybody, ours or not, accepts connections on the port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

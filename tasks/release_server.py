@@ -1,0 +1,135 @@
+"""The processes of a release that serve behind the gateway: how they are started, and asked over their own socket.
+
+Two processes share one Unix socket, which supervisord listens on: when one dies, the other goes on answering. Only
+this user can reach the socket; the gateway is the way in for everybody else.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from penstock.desired import Server
+from penstock.errors import ConfigError, PackagingError
+from tasks import sockets, store, supervision
+from tasks.envoy import UnixConnection
+from tasks.model_server import api_key, unpacked
+from tasks.programs import Program
+from tasks.serving_env import serving_python
+from tasks.settings import QUIET, settings
+from tasks.source import CODE
+
+READY_SECONDS = 60.0
+STARTS = 3  # a server that needed so many will not come up
+LOG_KEY = "PENSTOCK_LOG_KEY"
+SILENT = (OSError, http.client.HTTPException)
+
+
+def program(server: Server) -> Program:
+    """The group of processes that serves a release, with its Bento unpacked and its environment installed."""
+    if server.log.enabled and server.log.hash and not os.environ.get(LOG_KEY):
+        raise ConfigError(
+            "Fields of the prediction log are to be hashed, and there is no key to hash them with.",
+            where="serve.log.hash",
+            found=", ".join(server.log.hash),
+            next_step=f"put a secret into the environment variable {LOG_KEY}, or drop the fields: `serve.log.drop`",
+        )
+    bento = unpacked(server.package)
+    python = serving_python(bento / "src" / "requirements.txt")
+    state = example_file(server.version).parent
+    for folder in (state / "metrics", log_folder(server.project, server.version)):
+        with store.readable_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    launcher = bento / "src" / "bentos" / "launch.py"
+    if server.fault:
+        launcher = CODE / "tasks" / "faulty_launch.py"
+    environment = {
+        "HOME": str(state),
+        "BENTOML_HOME": str(state / "bentoml"),
+        "PROMETHEUS_MULTIPROC_DIR": str(state / "metrics"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "DO_NOT_TRACK": "true",
+        "OMP_WAIT_POLICY": QUIET["OMP_WAIT_POLICY"],
+        "PENSTOCK_RELEASE": server.version,
+        "PENSTOCK_MEMORY_MB": str(server.memory_mb),
+    }
+    if server.log.enabled:
+        environment["PENSTOCK_LOG_DIR"] = str(log_folder(server.project, server.version))
+        environment["PENSTOCK_LOG"] = server.log.model_dump_json().replace("'", "\\u0027")
+    return Program(
+        name=server.version,
+        command=(str(python), "-I", str(launcher), str(bento), *([server.fault] if server.fault else [])),
+        environment=environment,
+        directory=state,
+        socket=str(socket_of(server.version)),
+        count=server.workers,
+        outlives=True,
+        stopwait=35,  # a little longer than a server lets running requests finish
+    )
+
+
+def socket_of(version: str) -> Path:
+    return sockets.folder() / f"{version}.sock"
+
+
+def example_file(version: str) -> Path:
+    """A row of the release's test split, as JSON: what `call it` shows."""
+    return settings().home / "serving" / "releases" / version / "example.json"
+
+
+def log_folder(project: str, version: str) -> Path:
+    """Where a release's servers keep their prediction log."""
+    return settings().home / "predictions" / project / version
+
+
+def becomes_ready(version: str, seconds: float = READY_SECONDS) -> bool:
+    """Wait until the release answers that it is ready; False if it ends again and again, or takes too long."""
+    end = time.monotonic() + seconds
+    pids: set[int] = set()
+    while time.monotonic() < end:
+        if is_ready(version):
+            return True
+        found = supervision.group(version)
+        pids |= {int(process["pid"]) for process in found} - {0}
+        dead = not found or any(process["statename"] == "FATAL" for process in found)
+        if dead or len(pids) >= STARTS * max(1, len(found)):
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def is_ready(version: str) -> bool:
+    try:
+        return ask(version, "GET", "/readyz", timeout=2)[0] == 200
+    except SILENT:
+        return False
+
+
+def not_ready(version: str) -> PackagingError:
+    """What to say of a release that does not come up."""
+    return PackagingError(
+        f"The servers of `{version}` do not become ready.",
+        where=str(supervision.logs() / f"{version}.log"),
+        found=supervision.last_words(version) or "no answer at /readyz",
+        next_step="see the log; nothing was sent to them",
+    )
+
+
+def ask(version: str, method: str, path: str, content: Any = None, *, timeout: float = 30) -> tuple[int, Any]:
+    """(status, parsed JSON or text) of one request to the release itself, past the gateway. Raises one of SILENT."""
+    connection = UnixConnection(socket_of(version), timeout)
+    try:
+        body = None if content is None else json.dumps(content)
+        connection.request(method, path, body, {"Content-Type": "application/json", **api_key()})
+        answer = connection.getresponse()
+        said = answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(said)
+    except ValueError:
+        return answer.status, said

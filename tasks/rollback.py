@@ -1,0 +1,154 @@
+"""Rollback: back to a release that was healthy. Needs no Prefect, no challenger, and none of the bad one's files."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from http.client import HTTPException
+
+from penstock import ledger
+from penstock.desired import Desired, Route, with_route
+from penstock.errors import PenstockError, RolloutError
+from penstock.ledger import Event
+from penstock.refs import Value
+from penstock.release_config import ServeConfig
+from tasks import release_server, serving
+from tasks.model_server import api_key
+from tasks.registry import read_ledger
+from tasks.releases import packaged, server_of, tell
+
+ANSWER_SECONDS = 5.0
+
+
+class Rollback(Value):
+    """What a rollback does, or did. ``bad``: who served, or was being rolled out, and is in quarantine afterwards.
+
+    ``before`` and ``after``: which release answered at the gateway; ``seconds``: from the command to the new routes.
+    """
+
+    project: str
+    bad: str
+    target: str
+    warm: bool
+    before: str = ""
+    after: str = ""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.after:
+            how = "its servers run" if self.warm else "its servers have to be started"
+            return f"{self.project}: {self.bad or 'nothing'} -> {self.target} ({how})"
+        return f"{self.project}: {self.target} serves again after {self.seconds:.2f} s; {self.bad} is in quarantine"
+
+
+def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
+    """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
+    events = read_ledger(project)
+    desired = serving.read()
+    route = desired.route("production", project)
+    if route is None:
+        raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
+    bad = route.challenger or route.champion
+    target = to or (route.champion if route.challenger else ledger.last_healthy(events, route.champion))
+    healthy = [event.version for event in events if event.kind == "healthy"]
+    if not target:
+        raise RolloutError(
+            f"There is no release that `{project}` could go back to.",
+            found=f"{bad} serves, and no other was ever healthy",
+            allowed=", ".join(event.version for event in ledger.releases(events) if event.version != bad),
+            next_step=f"penstock rollback {project} --to VERSION --reason ..., if you know one to be good",
+        )
+    if ledger.find(events, target) is None:
+        raise RolloutError(
+            f"There is no release `{target}`.",
+            allowed=", ".join(dict.fromkeys(healthy)) or "none was healthy yet",
+            next_step=f"penstock history {project}",
+        )
+    barred = ledger.quarantined(events)
+    if target in barred and not force:
+        raise RolloutError(
+            f"`{target}` is in quarantine.", found=barred[target], next_step="name another, or add --force"
+        )
+    if target == route.champion and not route.challenger:
+        raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
+    warm = target in desired.servers and release_server.is_ready(target)
+    return Rollback(project=project, bad=bad, target=target, warm=warm)
+
+
+def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> Rollback:
+    """Send every request to the target, ask the gateway who answers, put the other into quarantine.
+
+    Raises RolloutError without a reason or a target, and when the gateway does not answer with the target.
+    """
+    if not reason.strip():
+        raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
+    began = time.monotonic()
+    plan = plan_rollback(project, to, force)
+    before = answering(project)
+    route = serving.read().route("production", project)
+    serve = route.serve if route else ServeConfig()
+    if not plan.warm:
+        _start(project, plan.target, serve)
+    serving.change(lambda desired: _to(desired, project, plan.target, serve))
+    seconds = time.monotonic() - began
+    after = _answers_with(project, plan.target)
+    tell(project, "rolled back", plan.target, reason, bad=plan.bad)
+    if plan.bad and plan.bad != plan.target:
+        tell(project, "quarantined", plan.bad, reason)
+    if force:
+        tell(project, "cleared", plan.target, reason)
+    serving.retire()
+    return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
+
+
+def answering(project: str, environment: str = "production") -> str:
+    """The version that answers at the gateway, or "" if nobody does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(f"{serving.address(environment)}/{project}/v1/model")  # noqa: S310  # ours
+    for name, value in api_key().items():
+        request.add_header(name, value)
+    try:
+        with opener.open(request, timeout=3) as answer:
+            return str(answer.headers.get("x-penstock-model", ""))
+    except (OSError, HTTPException, ValueError):
+        return ""
+
+
+def _answers_with(project: str, version: str) -> str:
+    end = time.monotonic() + ANSWER_SECONDS
+    while (found := answering(project)) != version:
+        if time.monotonic() > end:
+            raise RolloutError(
+                f"The gateway does not answer with `{version}`.",
+                where=f"{serving.address()}/{project}/v1/model",
+                found=found or "no answer",
+                next_step="penstock up; then penstock status",
+            )
+        time.sleep(0.05)
+    return found
+
+
+def _start(project: str, version: str, serve: ServeConfig) -> None:
+    try:
+        serving.start(server_of(packaged(project, version), serve))
+    except PenstockError as error:
+        raise RolloutError(
+            f"`{version}` cannot be started: its files are gone or damaged.",
+            where=error.where,
+            found=error.found or error.what,
+            next_step=f"penstock rollback {project} --to another one",
+        ) from error
+    if not release_server.becomes_ready(version):
+        raise release_server.not_ready(version)
+
+
+def _to(desired: Desired, project: str, target: str, serve: ServeConfig) -> Desired:
+    for environment in ("production", "staging"):
+        desired = with_route(desired, environment, project, Route(champion=target, serve=serve))
+    return desired
+
+
+def history(project: str) -> tuple[list[ledger.Tenure], list[Event]]:
+    """Who served when, and every event, oldest first."""
+    events = read_ledger(project)
+    return ledger.tenures(events), events

@@ -1,0 +1,312 @@
+"""The steps of a rollout. Each changes who answers or judges what was seen; `flows/deploy.py` has their order.
+
+A rollout leaves its id in the route it changes. Whoever changes the route meanwhile (a rollback, another deploy after
+a crash) takes the id out, and the rollout ends at its next look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+
+from penstock import ledger
+from penstock.config import Project
+from penstock.desired import Desired, Route, with_route
+from penstock.errors import RolloutError
+from penstock.rollout import Plan, plan
+from penstock.rollout_checks import slow_bound
+from penstock.traffic import Traffic
+from penstock.verdict import Evidence, Step, Verdict, decide
+from tasks import locks, release_server, serving, store, traffic
+from tasks.caching import task
+from tasks.evidence import Pairs, Watch
+from tasks.infra import example_row, require_exact
+from tasks.registry import read_ledger
+from tasks.releases import Packaged, packaged, server_of, tell
+from tasks.steps import StepEvent, emit
+
+LOOK_SECONDS = 0.25
+LOOKS_A_LINE = 4  # looks between two lines of progress
+
+
+class Rollout:
+    """One rollout while it goes on: its plan, and what was seen in the steps so far."""
+
+    def __init__(self, plan: Plan, release: Packaged, project: Project) -> None:
+        self.plan, self.release, self.project = plan, release, project
+        self.earlier: list[tuple[Traffic, Traffic | None]] = []
+        self.slow_ms: float | None = None
+        self.verdicts: list[tuple[str, Verdict]] = []
+
+    @property
+    def steps(self) -> int:
+        """Judged steps in all, which share the chance of a false alarm: replay, shadow, canaries, bake."""
+        return 3 + len(self.project.rollout.steps)
+
+
+@contextlib.contextmanager
+def deploying(project: str) -> Iterator[None]:
+    """One deploy of a project at a time: a lock that dies with its holder. Raises RolloutError if another goes on."""
+    with contextlib.ExitStack() as stack:
+        if not stack.enter_context(locks.tried(lock_name(project))):
+            raise RolloutError(
+                f"Another deploy of `{project}` goes on.",
+                next_step=f"penstock status {project}; or `penstock rollback {project}` to end it",
+            )
+        yield
+
+
+def lock_name(project: str) -> str:
+    return f"deploy-{project}"
+
+
+def plan_rollout(project: Project, version: str, rollout: str, force: bool, reason: str) -> Plan:
+    """What is to be done; a forced release is taken out of quarantine here. Raises RolloutError, DataError."""
+    name = project.name
+    if force and not reason:
+        raise RolloutError("`--force` needs a reason.", next_step='--reason "why this may serve all the same"')
+    release = packaged(name, version)
+    events = read_ledger(name)
+    made = plan(name, events, serving.read().route("production", name), release.version, rollout, force)
+    if force and release.version in ledger.quarantined(events):
+        tell(name, "cleared", release.version, reason)
+    return made
+
+
+@task(cached=False)
+def start_release(rollout: Rollout) -> str:
+    """The release's processes run and say that they are ready. Raises PackagingError with the end of their log."""
+    version, candidate = rollout.plan.version, rollout.release.candidate
+    serving.start(server_of(rollout.release, rollout.project.serve))
+    row = example_row(candidate.splits, rollout.project.features)
+    store.write_atomic(release_server.example_file(version), json.dumps(row).encode())
+    if not release_server.becomes_ready(version):
+        raise release_server.not_ready(version)
+    return f"{version} is ready"
+
+
+@task(cached=False)
+def stage_release(rollout: Rollout) -> str:
+    """Staging sends to the release, and it answers there, through the gateway, what training computed."""
+    name, version = rollout.plan.project, rollout.plan.version
+    route = Route(champion=version, serve=rollout.project.serve)
+    serving.change(lambda desired: with_route(desired, "staging", name, route))
+    candidate, project = rollout.release.candidate, rollout.project
+    address = f"{serving.address('staging')}/{name}/v1/predict"
+    rows = require_exact(address, candidate.evaluation, candidate.splits, project.features, project.package)
+    tell(name, "staged", version, f"{len(rows)} predictions exact in staging")
+    return f"{len(rows)} predictions exact at {serving.address('staging')}"
+
+
+@task(cached=False)
+def replay_requests(rollout: Rollout) -> Verdict:
+    """The release answers recorded requests of production, or test rows, beside the champion, past the gateway."""
+    from tasks.replay import replayed
+
+    plan, project = rollout.plan, rollout.project
+    bodies = replay_bodies(rollout, project.rollout.replay_requests)
+    challenger, champion, agreed = replayed(plan, bodies, project.evaluate.slices)
+    step = Step(name="replay", steps=rollout.steps, baked=True)
+    # fewer requests than asked for are all there are: they are judged, not waited for
+    config = project.rollout.model_copy(update={"min_requests": min(project.rollout.min_requests, len(bodies))})
+    seen = Evidence(challenger=challenger, champion=champion, agreement=agreed)
+    return _judged(rollout, step, decide(config, step, seen))
+
+
+def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:
+    plan = rollout.plan
+    bodies = traffic.recorded(plan.project, plan.champion, most) if plan.champion else []
+    return bodies or traffic.held_out(rollout.release.candidate, rollout.project.features, most)
+
+
+@task(cached=False)
+def shadow_release(rollout: Rollout) -> Verdict:
+    """The release gets a copy of every request; its answers are compared with the champion's, and go nowhere."""
+    plan, project = rollout.plan, rollout.project
+    pairs = Pairs(plan.project, plan.champion, plan.version, project.evaluate.slices)
+    _point(rollout, challenger=plan.version, mirror=True)
+    tell(plan.project, "shadow", plan.version, f"gets copies of the requests to {plan.champion}")
+    return _watch(rollout, "shadow", project.rollout.shadow_seconds, pairs=pairs)
+
+
+@task(cached=False)
+def give_traffic(rollout: Rollout, percent: int) -> Verdict:
+    """The release answers a share of the requests; when it fails, the champion answers in its place."""
+    plan = rollout.plan
+    _point(rollout, challenger=plan.version, weight=percent)
+    tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)
+    return _watch(rollout, f"canary {percent} %", rollout.project.rollout.step_seconds)
+
+
+@task(cached=False)
+def promote_release(rollout: Rollout) -> str:
+    """The release answers everything. The champion of before stays up, to go back to."""
+    plan = rollout.plan
+    _require_ours(rollout)
+    route = Route(champion=plan.version, rollout=plan.id, serve=rollout.project.serve)
+    serving.change(lambda desired: with_route(desired, "production", plan.project, route))
+    reason = f"took over from {plan.champion}" if plan.champion else "the first to serve"
+    tell(plan.project, "promoted", plan.version, reason, champion=plan.champion)
+    return f"{plan.version} serves {serving.address()}/{plan.project}/v1/predict"
+
+
+def resume_bake(rollout: Rollout) -> None:
+    """Take up the bake of a release that serves, where an earlier deploy broke off."""
+    plan = rollout.plan
+
+    def edit(desired: Desired) -> Desired:
+        route = Route(champion=plan.version, rollout=plan.id, serve=rollout.project.serve)
+        return with_route(desired, "production", plan.project, route)
+
+    serving.change(edit)
+
+
+@task(cached=False)
+def bake_release(rollout: Rollout) -> Verdict:
+    """The release serves everything for its bake time, within its limits."""
+    return _watch(rollout, "bake", rollout.project.rollout.bake_seconds, alone=True, last=True)
+
+
+def confirm_healthy(rollout: Rollout) -> None:
+    """The ledger says so; servers that nobody needs any more are drained and stopped."""
+    plan = rollout.plan
+    _require_ours(rollout)
+    _, verdict = rollout.verdicts[-1]
+    why = "served everything for its bake time, within its limits"
+    if verdict.decision != "pass":
+        why = (
+            "without proof, as `on_hold: promote` says: "
+            if plan.champion
+            else "the first to serve, decided by the check of its package and the replay of test rows: "
+        ) + "; ".join(verdict.reasons)
+    tell(plan.project, "healthy", plan.version, why)
+    serving.change(lambda desired: _without_rollout(desired, plan.project))
+    serving.retire(keep=(plan.champion,))
+
+
+def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> str:
+    """Back to the champion at once; then the ledger, and the release's servers are drained and stopped.
+
+    ``kind``: failed (and then it is in quarantine) or held. Returns who serves now.
+    """
+    plan = rollout.plan
+    route = serving.read().route("production", plan.project)
+    if route is None or route.rollout == plan.id:
+        serving.change(lambda desired: _champion_only(desired, rollout))
+    tell(plan.project, kind, plan.version, "; ".join(reasons))
+    if kind == "failed":
+        if plan.champion and route and route.champion == plan.version:
+            tell(plan.project, "rolled back", plan.champion, f"{plan.version} failed: {reasons[0]}", bad=plan.version)
+        tell(plan.project, "quarantined", plan.version, "; ".join(reasons))
+    serving.retire(keep=(ledger.last_healthy(read_ledger(plan.project), plan.champion),))
+    now = serving.read().route("production", plan.project)
+    return now.champion if now else ""
+
+
+def _champion_only(desired: Desired, rollout: Rollout) -> Desired:
+    plan = rollout.plan
+    route = Route(champion=plan.champion, serve=rollout.project.serve) if plan.champion else None
+    for environment in ("production", "staging"):
+        found = desired.route(environment, plan.project)
+        if found is not None and plan.version in found.versions:
+            desired = with_route(desired, environment, plan.project, route)
+    return desired
+
+
+def _without_rollout(desired: Desired, project: str) -> Desired:
+    route = desired.route("production", project)
+    return with_route(desired, "production", project, route.model_copy(update={"rollout": ""}) if route else None)
+
+
+def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool = False) -> None:
+    plan = rollout.plan
+
+    def edit(desired: Desired) -> Desired:
+        now = desired.route("production", plan.project)
+        if now is None or now.champion != plan.champion or now.rollout not in ("", plan.id):
+            raise superseded(plan)
+        route = Route(
+            champion=plan.champion,
+            challenger=challenger,
+            weight=weight,
+            mirror=mirror,
+            rollout=plan.id,
+            serve=rollout.project.serve,
+        )
+        return with_route(desired, "production", plan.project, route)
+
+    serving.change(edit)
+
+
+def _require_ours(rollout: Rollout) -> None:
+    """Raise RolloutError if somebody else has changed the route since this rollout did."""
+    plan = rollout.plan
+    route = serving.read().route("production", plan.project)
+    if plan.champion and (route is None or route.rollout not in ("", plan.id)):
+        raise superseded(plan)
+
+
+def superseded(plan: Plan) -> RolloutError:
+    return RolloutError(
+        f"The rollout of `{plan.version}` was ended by somebody else.",
+        next_step=f"penstock history {plan.project}",
+    )
+
+
+def _watch(
+    rollout: Rollout,
+    name: str,
+    seconds: float,
+    *,
+    pairs: Pairs | None = None,
+    alone: bool = False,
+    last: bool = False,
+) -> Verdict:
+    """Look again and again until the step is decided, or its longest wait is over."""
+    plan, config = rollout.plan, rollout.project.rollout
+    versions = (plan.version,) if alone else (plan.version, plan.champion)
+    watch, began = Watch(*versions), time.monotonic()
+    looks = 0
+    while True:
+        time.sleep(LOOK_SECONDS)
+        _still_ours(rollout)
+        took = time.monotonic() - began
+        seen = watch.look()
+        challenger, champion = seen[plan.version], None if alone else seen[plan.champion]
+        step = Step(
+            name=name,
+            steps=rollout.steps,
+            baked=took >= seconds,
+            # a project's first release has nobody to stay with: what it answered in staging has decided
+            waited_out=took >= (max(seconds, config.max_wait_seconds) if plan.champion else seconds),
+            last=last,
+        )
+        evidence = Evidence(
+            challenger=challenger,
+            champion=champion,
+            earlier=tuple(rollout.earlier),
+            agreement=pairs.look() if pairs else None,
+            slow_ms=rollout.slow_ms if alone else None,
+        )
+        verdict = decide(config, step, evidence, rollout.project.evaluate.min_slice_rows)
+        if verdict.decision != "hold" or step.waited_out:
+            rollout.earlier.append((challenger, champion))
+            if champion is not None:
+                rollout.slow_ms = slow_bound(champion, challenger, config) or rollout.slow_ms
+            return _judged(rollout, step, verdict)
+        looks += 1
+        if looks % LOOKS_A_LINE == 0:
+            emit(StepEvent(name=name, state="progress", summary=f"{challenger.requests:,} requests", share=0))
+
+
+def _judged(rollout: Rollout, step: Step, verdict: Verdict) -> Verdict:
+    rollout.verdicts.append((step.name, verdict))
+    return verdict
+
+
+def _still_ours(rollout: Rollout) -> None:
+    route = serving.read().route("production", rollout.plan.project)
+    if route is None or route.rollout != rollout.plan.id:
+        raise superseded(rollout.plan)
