@@ -1,6 +1,6 @@
 """The verdict under continuous looking: how often it fails a good release, and how soon a bad one.
 
-    python benchmarks/verdict.py
+    PYTHONPATH=. python benchmarks/verdict.py
 
 Simulated, seeded, about a minute on one core. A look is `penstock.verdict.decide` on the counts so far, every
 `EVERY` requests; default limits, six steps. The rules beside it are the usual ones: a one-sided z-test and an exact
@@ -26,6 +26,7 @@ DETECTIONS = 100  # streams of a bad release
 ENVOY = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, math.inf)  # Envoy's default buckets, ms
 FINE = (*(round(1.25**power, 3) for power in range(42)), math.inf)
 USUAL, SPREAD = 20.0, 0.5  # median latency in ms and sigma of its logarithm
+ROLLOUT = (500, 500, 100, 150, 250, 500)  # requests in each step: replay, shadow, three canaries, bake
 
 Look = Callable[[int], bool]
 
@@ -54,6 +55,25 @@ def main() -> None:
             report(f"latency x {factor}, {name}", lambda f=factor, bounds=bounds: latency(draws, f, bounds))
     for shift in (0.1, 0.2):
         report(f"shift {shift}, spread 0.05 (rows)", lambda shift=shift: shifted(draws, shift))
+
+    print(f"\nRollouts of {sum(ROLLOUT):,} requests, each step judged once: how many passed them all, how many failed")
+    for rate in (0.0, 0.002, 0.005, 0.01, 0.02):
+        ends = [ending(draws, rate) for _ in range(STREAMS)]
+        passed, failed = (ends.count(end) / STREAMS for end in ("pass", "fail"))
+        print(f"  errors {rate:5.1%}: {passed:4.0%} and {failed:4.0%}, the others held")
+
+
+def ending(draws: np.random.Generator, rate: float) -> str:
+    """The first verdict that is no pass, of steps that are judged once, at their end. No step has a champion."""
+    earlier: list[tuple[Traffic, Traffic | None]] = []
+    for number, requests in enumerate(ROLLOUT):
+        challenger = Traffic(requests=requests, errors=int(draws.binomial(requests, rate)), latency=((5.0, requests),))
+        step = Step(name=f"step {number}", steps=len(ROLLOUT), baked=True, last=number == len(ROLLOUT) - 1)
+        found = decide(CONFIG, step, Evidence(challenger=challenger, earlier=tuple(earlier))).decision
+        if found != "pass":
+            return found
+        earlier.append((challenger, None))
+    return "pass"
 
 
 def report(name: str, stream: Callable[[], Look]) -> None:

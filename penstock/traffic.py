@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from penstock.refs import Value
 
@@ -23,6 +23,8 @@ class Traffic(Value):
     buckets included; the last bound may be inf. It may count fewer than ``requests``: histograms lag, and a try that
     timed out is in none.
     """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # the last bound comes back from JSON as inf, not as null
 
     requests: int = 0
     errors: int = 0
@@ -102,7 +104,7 @@ def _buckets(data: dict[str, Any]) -> tuple[tuple[float, int], ...]:
     pairs: Iterable[tuple[Any, Any]] = data.get("latency", ())
     for bound, value in pairs:
         count = _count(value)
-        if count is None or math.isnan(float(bound)):
+        if count is None or bound is None or math.isnan(float(bound)):
             return ()  # a histogram with a hole would misplace every percentile
         found[float(bound)] = found.get(float(bound), 0) + count
     return tuple(sorted(found.items()))

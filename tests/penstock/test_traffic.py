@@ -9,6 +9,7 @@ import pytest
 
 from penstock.agreement import Agreement, compare
 from penstock.traffic import Traffic, delta
+from penstock.verdict import Evidence
 
 HISTOGRAM = ((5.0, 90), (10.0, 8), (math.inf, 2))
 
@@ -28,14 +29,21 @@ def test_a_reading_that_cannot_be_true_is_no_traffic(reading: dict[str, float]) 
     assert Traffic.model_validate({**reading, "latency": HISTOGRAM}) == Traffic()
 
 
-@pytest.mark.parametrize("hole", [(math.nan, 3), (7.0, -1), (7.0, math.nan)])
-def test_a_histogram_with_a_hole_is_none_and_the_counts_stay(hole: tuple[float, float]) -> None:
+@pytest.mark.parametrize("hole", [(math.nan, 3), (None, 3), (7.0, -1), (7.0, math.nan)])
+def test_a_histogram_with_a_hole_is_none_and_the_counts_stay(hole: tuple[float | None, float]) -> None:
     read = Traffic.model_validate({"requests": 100, "errors": 1, "latency": (*HISTOGRAM, hole)})
     assert (read.requests, read.errors, read.latency) == (100, 1, ())
 
 
 def test_an_error_counted_before_its_request_is_a_request() -> None:
     assert Traffic(requests=4, errors=5).requests == 5
+
+
+def test_traffic_goes_through_json() -> None:
+    traffic = Traffic(requests=100, errors=1, latency=HISTOGRAM)
+    assert Traffic.model_validate_json(traffic.model_dump_json()) == traffic
+    seen = Evidence(challenger=traffic, earlier=((traffic, None),))
+    assert Evidence.model_validate_json(seen.model_dump_json()) == seen
 
 
 def test_percentiles_lie_within_their_bucket() -> None:
@@ -59,6 +67,8 @@ def test_delta_of_a_gateway_that_went_on() -> None:
     [
         Traffic(requests=30, errors=2, latency=((5.0, 30),)),
         Traffic(requests=120, errors=0),
+        Traffic(requests=120, errors=0, latency=HISTOGRAM),
+        Traffic(requests=99, errors=1, latency=HISTOGRAM),
         Traffic(requests=120, errors=2, latency=((5.0, 89), (10.0, 29), (math.inf, 2))),
         Traffic(requests=120, errors=2, latency=((5.0, 118), (10.0, 8))),
     ],
