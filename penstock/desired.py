@@ -102,8 +102,11 @@ def used(desired: Desired) -> set[str]:
     }
 
 
-def without_unused(desired: Desired, keep: tuple[str, ...] = ()) -> Desired:
-    """Only servers that a route names, and those of ``keep``."""
-    needed = used(desired) | set(keep)
-    servers = {version: server for version, server in desired.servers.items() if version in needed}
+def unused(desired: Desired, project: str) -> set[str]:
+    """The versions of a project whose servers run and get no requests."""
+    return {version for version, server in desired.servers.items() if server.project == project} - used(desired)
+
+
+def without_servers(desired: Desired, versions: set[str]) -> Desired:
+    servers = {version: server for version, server in desired.servers.items() if version not in versions}
     return desired.model_copy(update={"servers": servers})

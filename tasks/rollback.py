@@ -97,7 +97,7 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
         tell(project, "quarantined", plan.bad, reason)
     if force:
         tell(project, "cleared", plan.target, reason)
-    serving.retire()
+    serving.retire(project)
     return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from penstock import ledger
 from penstock.config import Project
 from penstock.desired import Desired, Route, with_route
-from penstock.errors import RolloutError
+from penstock.errors import RolloutError, StorageError
 from penstock.rollout import Plan, plan
 from penstock.rollout_checks import slow_bound
 from penstock.traffic import Traffic
@@ -49,17 +49,19 @@ class Rollout:
 @contextlib.contextmanager
 def deploying(project: str) -> Iterator[None]:
     """One deploy of a project at a time: a lock that dies with its holder. Raises RolloutError if another goes on."""
-    with contextlib.ExitStack() as stack:
-        if not stack.enter_context(locks.tried(lock_name(project))):
-            raise RolloutError(
-                f"Another deploy of `{project}` goes on.",
-                next_step=f"penstock status {project}; or `penstock rollback {project}` to end it",
-            )
+    try:
+        # a second or two: the warden holds it for a moment when it looks
+        lock = locks.exclusive(f"deploy-{project}", timeout=2)
+        lock.__enter__()
+    except StorageError as error:
+        raise RolloutError(
+            f"Another deploy of `{project}` goes on.",
+            next_step=f"penstock status {project}; or `penstock rollback {project}` to end it",
+        ) from error
+    try:
         yield
-
-
-def lock_name(project: str) -> str:
-    return f"deploy-{project}"
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def plan_rollout(project: Project, version: str, rollout: str, force: bool, reason: str) -> Plan:
@@ -183,7 +185,7 @@ def confirm_healthy(rollout: Rollout) -> None:
         ) + "; ".join(verdict.reasons)
     tell(plan.project, "healthy", plan.version, why)
     serving.change(lambda desired: _without_rollout(desired, plan.project))
-    serving.retire(keep=(plan.champion,))
+    serving.retire(plan.project, keep=plan.champion)
 
 
 def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> str:
@@ -200,7 +202,7 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
         if plan.champion and route and route.champion == plan.version:
             tell(plan.project, "rolled back", plan.champion, f"{plan.version} failed: {reasons[0]}", bad=plan.version)
         tell(plan.project, "quarantined", plan.version, "; ".join(reasons))
-    serving.retire(keep=(ledger.last_healthy(read_ledger(plan.project), plan.champion),))
+    serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""
 

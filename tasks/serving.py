@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import yaml
 from pydantic import ValidationError
 
 from penstock import gateway
-from penstock.desired import ENVIRONMENTS, Desired, Server, used, with_server, without_unused
+from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import ConfigError, StorageError
 from tasks import envoy, locks, ports, release_server, sockets, store, supervision
 from tasks.programs import Program
 from tasks.settings import settings
+from tasks.source import CODE
 
 DRAIN_SECONDS = 10.0
 
@@ -62,16 +64,16 @@ def change(edit: Callable[[Desired], Desired]) -> Desired:
         return after
 
 
-def retire(keep: Iterable[str] = ()) -> list[str]:
-    """Drain and stop the servers that no route names and that are not in ``keep``; returns their versions."""
+def retire(project: str, keep: str = "") -> list[str]:
+    """Drain and stop the servers of a project that no route names, but ``keep``; returns their versions."""
     desired = read()
-    gone = sorted(set(desired.servers) - set(without_unused(desired, tuple(keep)).servers))
+    gone = sorted(unused(desired, project) - {keep})
     end = time.monotonic() + DRAIN_SECONDS
     while gone and time.monotonic() < end and any(envoy.active_requests(version) for version in gone):
         time.sleep(0.05)
     with locks.exclusive("serving"):
         desired = read()
-        after = without_unused(desired, tuple(set(keep) | (set(desired.servers) - set(gone))))
+        after = without_servers(desired, unused(desired, project) & set(gone))
         if after != desired:
             after = _saved(after)
         _write_clusters(after, set(after.servers) & _known_clusters())
@@ -127,7 +129,7 @@ def _run_programs(desired: Desired) -> None:
             desired = _saved(desired.model_copy(update={"ports": chosen}))
         _write_envoy_files(desired)
         servers = [release_server.program(server) for server in desired.servers.values()]
-        supervision.add(*servers, _gateway())
+        supervision.add(*servers, _gateway(), _warden())
 
 
 def _route(desired: Desired) -> None:
@@ -220,6 +222,13 @@ def _gateway() -> Program:
         outlives=True,
         startsecs=1,
     )
+
+
+def _warden() -> Program:
+    home = settings()
+    environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
+    command = (sys.executable, "-m", "tasks.warden")
+    return Program(name="warden", command=command, environment=environment, directory=_folder())
 
 
 def _file() -> Path:

@@ -31,6 +31,7 @@ def settle(project: str) -> list[str]:
     if challenger:
         serving.change(lambda desired: _without_challenger(desired, project))
         tell(project, "stopped", challenger, "its rollout broke off: the process that led it ended")
+        serving.retire(project, keep=ledger.last_healthy(read_ledger(project)))
         told.append(f"{challenger}: its rollout had broken off; it gets no more requests")
     now = serving.read().route("production", project)
     known = ledger.serving(read_ledger(project))

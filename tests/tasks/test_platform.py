@@ -323,7 +323,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(place):
 def test_a_supervisord_whose_socket_was_cleaned_out_is_replaced_not_doubled(place):
     place.ask("platform.start_server_early()")
     lost = supervisord(place)
-    (place.home / "supervisor" / "supervisor.sock").unlink()
+    Path(place.ask("from tasks import supervision; print(supervision._socket())")).unlink()
     place.ask("platform.start_server_early()")
     assert not lost.is_running() or lost.status() == psutil.STATUS_ZOMBIE
     assert supervisord(place).pid != lost.pid
