@@ -140,7 +140,7 @@ def columnar(rows: list[dict[str, Any]]) -> dict[str, Numbers | Coded]:
         values = [row[name] for row in rows]
         present = [value for value in values if value is not None]
         if present and all(type(value) in (int, float) for value in present):
-            whole = all(type(value) is int for value in present)
+            whole = any(type(value) is int for value in present)  # the others are whole, too: sent() made them so
             kind = (np.uint64 if max(present) >= 2**63 else np.int64) if whole else np.float64
             filled = np.array([0 if value is None else value for value in values], kind)
             columns[name] = Numbers(filled, np.array([value is None for value in values]))
