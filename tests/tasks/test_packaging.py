@@ -16,10 +16,11 @@ from penstock.errors import PackagingError, PlatformError
 from penstock.refs import Checked, DataFile, Dataset
 from tasks import store
 from tasks.evaluation import evaluate_model
-from tasks.infra import check_package, example_row
+from tasks.infra import check_package
 from tasks.model_server import running_server, unpacked
 from tasks.packaging import content_digest, package_model
 from tasks.project import load_project, schema_text
+from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
 from tasks.sources import load_source
 from tasks.splitting import split_dataset
