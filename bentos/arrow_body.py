@@ -16,13 +16,17 @@ from penstock.rows import LONGEST_NAME, Coded, Numbers, Problem, RowErrors
 if TYPE_CHECKING:
     import numpy as np
 
-MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+Columns = dict[str, Numbers | Coded]
 CONTINUES = b"\xff\xff\xff\xff"
 DICTIONARY_BATCH, RECORD_BATCH = 2, 3  # of the format's union MessageHeader
+TOO_LONG = "the texts of one column have more than {} bytes"
 
 
-def columns(body: bytes, most: int, names: tuple[str, ...], allowed: frozenset[str]) -> tuple[dict[str, Any], int]:
-    """({name: Numbers or Coded} of the columns ``names``, rows). Raises Refusal or RowErrors."""
+def columns(body: bytes, most: int, limit: int, names: tuple[str, ...], allowed: frozenset[str]) -> tuple[Columns, int]:
+    """(the columns ``names`` as far as they are there, rows). Raises Refusal or RowErrors.
+
+    ``most``: rows; ``limit``: bytes of the texts of one column.
+    """
     import pyarrow as pa
 
     try:
@@ -39,19 +43,25 @@ def columns(body: bytes, most: int, names: tuple[str, ...], allowed: frozenset[s
                 if rows > most:
                     raise Refusal(413, "too many rows", found=f"{rows} or more", allowed=f"{most} rows")
                 for column in batch.columns:
-                    _check_views(column, len(body))
+                    _check_views(column, limit)
                 batch.validate(full=True)
                 batches.append(batch)
             table = pa.Table.from_batches(batches, stream.schema)
         if not rows:
             raise Refusal(422, "no rows", allowed="a stream of at least one row")
-        return {name: _column(name, table.column(name)) for name in table.column_names}, rows
+        return {name: _column(name, table.column(name), limit) for name in table.column_names}, rows
     except MemoryError:
         raise
     except (ValueError, OSError, struct.error, pa.ArrowException) as error:
         if isinstance(error, RowErrors):
             raise
         raise Refusal(400, "malformed Arrow stream", found=" ".join(str(error).split())[:200]) from None
+
+
+def as_rows(columns: Columns) -> list[dict[str, Any]]:
+    """The same as a list of rows."""
+    values = [column.as_list() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def answer(scores: np.ndarray, decisions: np.ndarray, unknown: dict[str, int], model: str, identity: str) -> bytes:
@@ -133,10 +143,10 @@ def _check_views(column: Any, most: int) -> None:
         column.validate()  # that the buffer is as long as the views
         lengths = np.frombuffer(column.buffers()[1] or b"", np.int32)[: 4 * len(column) : 4]
         if int(lengths.astype(np.int64).sum()) > most:
-            raise ValueError("its texts are longer than the body")
+            raise ValueError(TOO_LONG.format(most))
 
 
-def _column(name: str, column: Any) -> Numbers | Coded:
+def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
     import numpy as np
     import pyarrow as pa
 
@@ -158,10 +168,11 @@ def _column(name: str, column: Any) -> Numbers | Coded:
     if not pa.types.is_dictionary(kind):
         array = array.dictionary_encode()
     index = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-    used = np.unique(index[index >= 0])  # a dictionary may be much larger than the rows
-    return Coded(
-        array.dictionary.take(pa.array(used)).to_pylist(), np.where(index < 0, -1, np.searchsorted(used, index))
-    )
+    used, counts = np.unique(index[index >= 0], return_counts=True)  # a dictionary may be much larger than the rows
+    distinct = array.dictionary.take(pa.array(used)).to_pylist()
+    if sum(len(text or "") * count for text, count in zip(distinct, counts.tolist(), strict=True)) > limit:
+        raise ValueError(TOO_LONG.format(limit))
+    return Coded(distinct, np.where(index < 0, -1, np.searchsorted(used, index)))
 
 
 def _is_text(kind: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from penstock.release_config import LogConfig
 
+RELEASE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 LONGEST_KEY = 64  # bytes that keyed BLAKE2b takes
 
 
@@ -27,6 +29,9 @@ class Environment:
 
 def read(variables: Mapping[str, str]) -> Environment:
     """Raises ValueError, in one line that names the variable, if one of them cannot be used."""
+    release = variables.get("PENSTOCK_RELEASE", "")
+    if release and not RELEASE.fullmatch(release):
+        raise ValueError(f"PENSTOCK_RELEASE is {release[:40]!r}; letters, digits and ._:- are allowed")
     text = variables.get("PENSTOCK_LOG", "")
     try:
         log = LogConfig.model_validate_json(text) if text else LogConfig()
@@ -45,7 +50,7 @@ def read(variables: Mapping[str, str]) -> Environment:
     if not memory.isdecimal():
         raise ValueError(f"PENSTOCK_MEMORY_MB is {memory[:40]!r}; a whole number of megabytes is allowed")
     return Environment(
-        release=variables.get("PENSTOCK_RELEASE", ""),
+        release=release,
         log_dir=Path(folder) if folder and log.enabled else None,
         log=log,
         log_key=log_key,

@@ -68,6 +68,10 @@ class Coded:
     distinct: list[Any]
     index: np.ndarray
 
+    def as_list(self) -> list[Any]:
+        values = [*self.distinct, None]  # the last is that of -1
+        return [values[code] for code in self.index.tolist()]
+
 
 class RowReader:
     """Validates and encodes rows by a compiled specification."""
