@@ -2,41 +2,74 @@
 
     python -I launch.py BENTO
 
-Whoever owns the socket (a supervisor, the check before release) can restart the server without losing connections.
+Whoever owns the socket (a supervisor, the check before release) can restart the server without losing connections, and
+have several processes answer on it. It is a TCP or a Unix socket.
 `bentoml serve` is not used: its worker outlives it and goes on answering on the port. `uvicorn --fd 0` is not
 either: it takes the descriptor for a Unix socket and leaves TCP_NODELAY off, 40 ms a request.
 
-Needs BENTOML_HOME (a folder of its own) and PROMETHEUS_MULTIPROC_DIR (empty) in the environment.
+The environment that it needs:
+
+    BENTOML_HOME               a folder of its own
+    PROMETHEUS_MULTIPROC_DIR   a folder for metrics, empty at first, shared by the processes of one release
+
+and the one that it may have:
+
+    PENSTOCK_RELEASE     the release: `model` in answers, the header x-penstock-model; else the Bento's tag
+    PENSTOCK_LOG_DIR     folder of the prediction log, <home>/predictions/<project>/<release>; else nothing is logged
+    PENSTOCK_LOG         the project's section `serve.log` as JSON
+    PENSTOCK_LOG_KEY     the secret of the fields that are logged as a keyed hash; without it such a log does not start
+    PENSTOCK_API_KEY     what a request to /v1 has to bring, as `Authorization: Bearer KEY` or `x-api-key: KEY`
+    PENSTOCK_MEMORY_MB   the most private memory (RLIMIT_DATA) that the process may take; else there is no limit
+
+SIGTERM ends it: requests that run are answered, the log is closed.
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
+
+BACKLOG = 2048
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when started in the background by a shell
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from bentos import environment
+
+    try:
+        told = environment.read(os.environ)
+    except ValueError as error:
+        sys.exit(f"The server does not start: {error}.")
+    if told.memory_mb:
+        resource.setrlimit(resource.RLIMIT_DATA, (told.memory_mb << 20, told.memory_mb << 20))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # others reserve much more than they use
     import bentoml
     import uvicorn
     from bentoml._internal.context import server_context
 
     service: Any = bentoml.load(sys.argv[1], standalone_load=True)
-    # the labels of BentoML's own metrics
     server_context.service_name = service.name
-    server_context.service_routes = []
-    if service.bento:
-        server_context.bento_name = service.bento.tag.name
-        server_context.bento_version = service.bento.tag.version or "not-available"
+    from bentos.service import Front  # only now: BentoML has to be the one that imports the service
+
+    app = service.to_asgi()
+    # before BentoML's own middlewares: of these the limit of time keeps a timer for every request until it would have
+    # expired, and tracing costs as much as all the rest, even when it is off
+    app.user_middleware.sort(key=lambda found: found.cls is not Front)
     config = uvicorn.Config(
-        service.to_asgi(),
+        app,
         access_log=False,
         log_level="warning",
         timeout_keep_alive=75,  # longer than a proxy keeps idle connections, so that it never writes to a closed one
         timeout_graceful_shutdown=30,
         server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from penstock.errors import DataError
 from penstock.refs import Value
-from tasks.infra import example_row
 from tasks.model_server import Server, running_server, unpacked
 from tasks.project import load_project, recorded_project
 from tasks.registry import find_release, recorded_candidate
+from tasks.samples import example_row
 from tasks.serving_env import serving_python
 
 

@@ -57,6 +57,10 @@ class Field:
     def many(self, values: list[Any]) -> np.ndarray | list[float] | None:
         return None
 
+    def array(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
+        """``many`` for numbers that are an array already. ``missing``: bool, which of them are null."""
+        return None
+
     def listed(self, value: Any) -> None:
         if self.isin is not None and value not in self.isin:
             raise ValueError(f"must be one of {_listing(self.isin)}")
@@ -169,9 +173,26 @@ class Number(Field):
             numbers = np.array(values, dtype=np.float64)
         except OverflowError:
             return None
-        if np.isnan(numbers).sum() != values.count(None):
+        return self._all_good(numbers, values.count(None) if type(None) in kinds else 0)
+
+    def array(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
+        import numpy as np
+
+        gaps = int(missing.sum())
+        if (gaps and not self.nullable) or self.isin is not None or self.notin:
+            return None
+        numbers = values.astype(np.float64)
+        numbers[missing] = MISSING
+        return self._all_good(numbers, gaps)
+
+    def _all_good(self, numbers: np.ndarray, gaps: int) -> np.ndarray | None:
+        """``numbers`` (float64, nulls as NaN) as float32 if every one is right. ``gaps``: how many are null."""
+        import numpy as np
+
+        empty = np.isnan(numbers)
+        if empty.sum() != gaps:
             return None  # a NaN that was sent, not made of a null
-        present = numbers[~np.isnan(numbers)] if type(None) in kinds else numbers
+        present = numbers[~empty] if gaps else numbers
         if not (np.abs(present) <= FLOAT32).all():
             return None
         if self.integer:

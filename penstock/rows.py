@@ -6,6 +6,8 @@ server stays small. A value that pandera accepts in training is accepted here, a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHOWN = 20  # problems that a refusal lists
+LONGEST_NAME = 100  # characters of a field's name that a refusal repeats
 FEW = 8  # rows up to which a loop beats NumPy
 
 
@@ -46,6 +49,30 @@ class Encoded:
     unknown: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers: an array of any integer or float type, and which of its values are null (bool)."""
+
+    values: np.ndarray
+    missing: np.ndarray
+
+    def as_list(self) -> list[Any]:
+        pairs = zip(self.values.tolist(), self.missing.tolist(), strict=True)
+        return [None if missing else value for value, missing in pairs]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of texts or truth values: the distinct ones, and for each row which it is (integers; -1: null)."""
+
+    distinct: list[Any]
+    index: np.ndarray
+
+    def as_list(self) -> list[Any]:
+        values = [*self.distinct, None]  # the last is that of -1
+        return [values[code] for code in self.index.tolist()]
+
+
 class RowReader:
     """Validates and encodes rows by a compiled specification."""
 
@@ -55,55 +82,123 @@ class RowReader:
         reject = spec["unknown_category"] == "reject"
         self._columns = [field(column, reject) for column in spec["columns"]]
         self.names: tuple[str, ...] = tuple(column.name for column in self._columns)
-        self._allowed = frozenset(self.names) | frozenset(spec["ignored"])
+        self.allowed = frozenset(self.names) | frozenset(spec["ignored"])
 
     def read(self, rows: list[Any]) -> Encoded:
         """Raises RowErrors if any row is refused: then none is answered."""
         import numpy as np
 
-        strange = self._strange(rows)
-        if strange:
-            raise RowErrors(strange[:SHOWN], len(strange))
+        self._refuse_strange(rows)
         matrix = np.empty((len(rows), len(self._columns)), np.float32)
         unknown: dict[str, int] = {}
-        problems: list[Problem] = []
+        found = _Found()
         for number, column in enumerate(self._columns):
             name = column.name
             values = [row.get(name) for row in rows]
             known = column.many(values) if len(values) > FEW else None
             if known is None:
-                known = self._one_by_one(column, values, problems)
+                known = found.one_by_one(column, values)
             matrix[:, number] = known
             if column.codes is not None:
                 strangers = sum(isinstance(value, str) and value not in column.codes for value in values)
                 if strangers:
                     unknown[name] = strangers
-        if problems:
-            problems.sort(key=lambda problem: problem.row)
-            raise RowErrors(problems[:SHOWN], len(problems))
+        found.refuse()
         return Encoded(matrix, unknown)
 
-    def _strange(self, rows: list[Any]) -> list[Problem]:
+    def read_columns(self, columns: Mapping[str, Numbers | Coded], rows: int) -> Encoded:
+        """``read`` for rows that come by column, such as Arrow's; accepts, refuses and encodes the same.
+
+        A column that is not there is one of nulls. A name that is no field is reported once, at row 0.
+        """
+        import numpy as np
+
+        strange = [name for name in columns if name not in self.allowed]
+        if strange:
+            message = "is not a field of this model"
+            raise RowErrors([Problem(0, name[:LONGEST_NAME], message) for name in strange[:SHOWN]], len(strange))
+        found = _Found()
+        matrix = np.empty((rows, len(self._columns)), np.float32)
+        unknown: dict[str, int] = {}
+        for number, column in enumerate(self._columns):
+            given = columns.get(column.name)
+            if given is None:
+                given = Coded([], np.full(rows, -1))
+            if isinstance(given, Numbers):
+                known = column.array(given.values, given.missing)
+                matrix[:, number] = found.one_by_one(column, given.as_list()) if known is None else known
+            else:
+                matrix[:, number] = found.coded(column, given)
+                strangers = [
+                    code
+                    for code, value in enumerate(given.distinct)
+                    if column.codes is not None and isinstance(value, str) and value not in column.codes
+                ]
+                count = int(np.isin(given.index, strangers).sum()) if strangers else 0
+                if count:
+                    unknown[column.name] = count
+        found.refuse()
+        return Encoded(matrix, unknown)
+
+    def _refuse_strange(self, rows: list[Any]) -> None:
         """Rows that are no objects, and fields that the schema does not have."""
-        problems = []
+        strange: list[Problem] = []
+        total = 0
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
-                problems.append(Problem(number, "", "must be an object of fields"))
-            elif not row.keys() <= self._allowed:
-                problems += [
-                    Problem(number, str(name), "is not a field of this model")
-                    for name in row
-                    if name not in self._allowed
-                ]
-        return problems
+                names, message = [""], "must be an object of fields"
+            elif row.keys() <= self.allowed:
+                continue
+            else:
+                names, message = [name for name in row if name not in self.allowed], "is not a field of this model"
+            total += len(names)
+            strange += [Problem(number, name[:LONGEST_NAME], message) for name in names[: SHOWN - len(strange)]]
+        if total:
+            raise RowErrors(strange, total)
 
-    @staticmethod
-    def _one_by_one(column: Field, values: list[Any], problems: list[Problem]) -> list[float]:
+
+class _Found:
+    """The problems so far. Of each field only the first SHOWN are kept: a request may have a million."""
+
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.total = 0
+        self._of_field: Counter[str] = Counter()
+
+    def add(self, row: int, name: str, message: str) -> None:
+        """Within a field, problems are added in the order of the rows."""
+        self.total += 1
+        self._of_field[name] += 1
+        if self._of_field[name] <= SHOWN:
+            self.kept.append(Problem(row, name, message))
+
+    def refuse(self) -> None:
+        if self.total:
+            self.kept.sort(key=lambda problem: problem.row)
+            raise RowErrors(self.kept[:SHOWN], self.total)
+
+    def one_by_one(self, column: Field, values: list[Any]) -> list[float]:
         result = []
         for number, value in enumerate(values):
             try:
                 result.append(column.one(value))
             except ValueError as error:
-                problems.append(Problem(number, column.name, str(error)))
+                self.add(number, column.name, str(error))
                 result.append(MISSING)
         return result
+
+    def coded(self, column: Field, given: Coded) -> np.ndarray:
+        """Each distinct value is checked once, however many rows have it."""
+        import numpy as np
+
+        codes, wrong = np.empty(len(given.distinct) + 1, np.float32), {}
+        for code, value in enumerate([*given.distinct, None]):
+            try:
+                codes[code] = column.one(value)
+            except ValueError as error:
+                wrong[code] = str(error)
+        index = np.where(given.index < 0, len(given.distinct), given.index)
+        if wrong:
+            for row in np.flatnonzero(np.isin(index, list(wrong))).tolist():
+                self.add(row, column.name, wrong[int(index[row])])
+        return codes[index]

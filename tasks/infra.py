@@ -14,11 +14,11 @@ from penstock.refs import Evaluation, InfraCheck, Package, Splits
 from tasks import store
 from tasks.caching import task
 from tasks.model_server import api_key, running_server, unpacked
+from tasks.samples import json_rows, known_rows, sample_rows
 from tasks.serving_env import serving_python
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 ALONE = 5  # rows that are also sent one by one: the service reads few rows and many rows by different code
 TIMEOUT = 30
@@ -75,56 +75,18 @@ def require_exact(
     return rows
 
 
-def example_row(splits: Splits, features: FeaturesConfig) -> dict[str, Any]:
-    """A row of the test split as a client would send it."""
-    return sample_rows(splits, features, 1)[0]
-
-
-def sample_rows(splits: Splits, features: FeaturesConfig, count: int) -> list[dict[str, Any]]:
-    """Rows spread over the test split, as a client would send them; fewer if there are not so many."""
-    return json_rows(_test_rows(splits, features, count).drop("__row__"))
-
-
-def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON objects: a missing value is null, a float32 the shortest number that stands for it."""
-    import numpy as np
-    import polars as pl
-
-    single = {name for name, kind in frame.schema.items() if kind == pl.Float32}
-
-    def plain(name: str, value: Any) -> Any:
-        if isinstance(value, float) and math.isnan(value):
-            return None
-        return float(str(np.float32(value))) if name in single and value is not None else value
-
-    return [{name: plain(name, value) for name, value in row.items()} for row in frame.to_dicts()]
-
-
 def _sample(
     evaluation: Evaluation, splits: Splits, features: FeaturesConfig, package: PackageConfig
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Rows spread over the test split, and the scores that evaluation gave them, float32 (n,)."""
     import polars as pl
 
-    frame = _test_rows(splits, features, package.check_rows)
-    if package.unknown_category == "reject":  # the server is right to refuse what training did not see
-        known = store.read_json(splits.categories)
-        frame = frame.filter(
-            pl.all_horizontal(
-                pl.col(name).is_null() | pl.col(name).cast(pl.String).is_in(values) for name, values in known.items()
-            )
-        )
+    frame = sample_rows(splits, features, package.check_rows)
+    if package.unknown_category == "reject":
+        frame = known_rows(frame, splits)
     scored = pl.scan_parquet(store.locate(evaluation.predictions)).select("__row__", "score")
     mine = frame.lazy().select("__row__").join(scored, on="__row__", how="left", maintain_order="left").collect()
     return json_rows(frame.drop("__row__")), mine["score"].to_numpy()
-
-
-def _test_rows(splits: Splits, features: FeaturesConfig, count: int) -> pl.DataFrame:
-    import polars as pl
-
-    step = max(1, splits.rows[2] // count)
-    scan = pl.scan_parquet(store.locate(splits.test)).select(["__row__", *features.names])
-    return scan.gather_every(step).head(count).collect()
 
 
 def _answer(address: str, rows: Any) -> list[float]:

@@ -21,6 +21,7 @@ from penstock.schema import compile_spec, parse_schema
 from tasks import store
 from tasks.caching import task
 from tasks.mortal import MORTAL
+from tasks.samples import example_row
 from tasks.settings import settings
 from tasks.source import CODE, closure
 
@@ -51,16 +52,18 @@ def package_model(
     spec = compile_spec(parse_schema(schema, "the project's schema"), features, categories, package)
     spec_ref = store.put_json(spec, "schema.json")
     sources = _sources()
+    example = example_row(splits, features)
     parts = [
         model.booster.sha256,
         spec_ref.sha256,
         requirements.sha256,
         evaluation.metrics.sha256,
         package.model_dump(),
+        example,
     ]
     code = {path: hashlib.sha256(content).hexdigest() for path, content in sources.items()}
     version = hashlib.sha256(json.dumps([parts, code], sort_keys=True).encode()).hexdigest()[:16]
-    about = _about(f"{name}:{version}", model, evaluation, splits, package, name)
+    about = _about(f"{name}:{version}", model, evaluation, splits, package, name) | {"example": example}
     # not below the home: BentoML refuses to read a path with a part that starts with a dot, such as `.penstock`
     with store.readable_errors(settings().store), tempfile.TemporaryDirectory(prefix="penstock-") as scratch:
         folder = Path(scratch)

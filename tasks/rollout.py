@@ -22,9 +22,10 @@ from penstock.verdict import Evidence, Step, Verdict, decide
 from tasks import locks, release_server, serving, store, traffic
 from tasks.caching import task
 from tasks.evidence import Pairs, Watch
-from tasks.infra import example_row, require_exact
+from tasks.infra import require_exact
 from tasks.registry import read_ledger
 from tasks.releases import Packaged, packaged, server_of, tell
+from tasks.samples import example_row
 from tasks.steps import StepEvent, emit
 
 LOOK_SECONDS = 0.25

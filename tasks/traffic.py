@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from penstock.candidate import Candidate
 from penstock.config import FeaturesConfig
 from penstock.prediction_log import records
-from tasks.infra import sample_rows
 from tasks.model_server import api_key
 from tasks.release_server import log_folder
+from tasks.samples import json_rows, sample_rows
 from tasks.store import readable_errors
 
 SENDERS = 8
@@ -44,7 +44,8 @@ def recorded(project: str, version: str, most: int) -> list[bytes]:
 
 def held_out(candidate: Candidate, features: FeaturesConfig, most: int) -> list[bytes]:
     """Rows of a candidate's test split, each as the body of one request."""
-    return [json.dumps(row).encode() for row in sample_rows(candidate.splits, features, most)]
+    frame = sample_rows(candidate.splits, features, most).drop("__row__")
+    return [json.dumps(row).encode() for row in json_rows(frame)]
 
 
 class Sender:

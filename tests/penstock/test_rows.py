@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from penstock.config import FeaturesConfig, PackageConfig
-from penstock.rows import RowErrors, RowReader
+from penstock.rows import SHOWN, Coded, Numbers, RowErrors, RowReader
 from penstock.schema import compile_spec, parse_schema
 
 SCHEMA = """
@@ -176,3 +176,65 @@ def test_a_bound_is_said_in_full():
     with pytest.raises(RowErrors) as caught:
         RowReader(spec).read([{"n": 1234568}])
     assert caught.value.problems[0].message == "must be at most 1234567"
+
+
+def good_columns(rows: int) -> dict[str, Numbers | Coded]:
+    none = np.zeros(rows, bool)
+    return {
+        "color": Coded(["red", "green"], np.arange(rows) % 2),
+        "size": Numbers(np.full(rows, 5.5, np.float32), none),
+        "seats": Numbers(np.arange(rows, dtype=np.int16), np.arange(rows) == 1),
+        "wet": Coded([False, True], np.ones(rows, np.int8)),
+        "late": Coded([None], np.zeros(rows, int)),
+    }
+
+
+def column_problems(**changes) -> list[tuple[int, str, str]]:
+    with pytest.raises(RowErrors) as caught:
+        reader().read_columns({**good_columns(4), **changes}, 4)
+    return [(found.row, found.field, found.message) for found in caught.value.problems]
+
+
+def test_columns_are_encoded_as_rows_are():
+    encoded = reader().read_columns(good_columns(3), 3)
+    nan = math.nan
+    wanted = np.array([[1, nan, 5.5, 0, 1], [nan, nan, 5.5, nan, 1], [1, nan, 5.5, 2, 1]], np.float32)
+    np.testing.assert_array_equal(encoded.matrix, wanted)
+    assert encoded.unknown == {"color": 1}
+
+
+def test_a_bad_value_of_a_column_is_named_by_row():
+    bad = np.array([1, math.nan, math.inf, 1000])
+    finite = "must be a finite number that a 32-bit float can hold"
+    assert column_problems(size=Numbers(bad, np.zeros(4, bool))) == [
+        (1, "size", finite), (2, "size", finite), (3, "size", "must be less than 100")
+    ]  # fmt: skip
+    assert column_problems(size=Numbers(np.ones(4), np.arange(4) == 2)) == [(2, "size", "is required")]
+    assert column_problems(color=Numbers(np.ones(4), np.arange(4) < 3))[-1] == (
+        3,
+        "color",
+        "must be text, not a number",
+    )
+    texts = Coded(["5", "unused"], np.array([-1, 0, -1, -1]))
+    assert column_problems(seats=texts) == [(1, "seats", "must be a number, not text")]
+    assert column_problems(sise=texts) == [(0, "sise", "is not a field of this model")]
+
+
+def test_a_column_that_is_not_there_is_one_of_nulls():
+    columns = good_columns(2)
+    del columns["seats"]
+    assert np.isnan(reader().read_columns(columns, 2).matrix[:, 3]).all()
+    del columns["wet"]
+    with pytest.raises(RowErrors) as caught:
+        reader().read_columns(columns, 2)
+    assert [(found.row, found.field, found.message) for found in caught.value.problems] == [
+        (0, "wet", "is required"), (1, "wet", "is required")
+    ]  # fmt: skip
+
+
+def test_a_refusal_of_very_many_problems_stays_small():
+    rows = [{**GOOD, **{"x" * 1000 + str(number): 1 for number in range(100)}}] * 50
+    with pytest.raises(RowErrors) as caught:
+        reader().read(rows)
+    assert (caught.value.total, len(caught.value.problems)) == (5000, SHOWN)
+    assert max(len(found.field) for found in caught.value.problems) == 100

@@ -16,11 +16,13 @@ from penstock.errors import PackagingError, PlatformError
 from penstock.refs import Checked, DataFile, Dataset
 from tasks import store
 from tasks.evaluation import evaluate_model
-from tasks.infra import check_package, example_row
+from tasks.infra import check_package
 from tasks.model_server import running_server, unpacked
 from tasks.packaging import content_digest, package_model
 from tasks.project import load_project, schema_text
+from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
+from tasks.source import CODE
 from tasks.sources import load_source
 from tasks.splitting import split_dataset
 from tasks.training import train_model
@@ -85,9 +87,9 @@ def test_a_package_holds_no_pickle_and_nothing_of_the_checkout(trained, checkout
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
     ours = sorted(name for name in names if name.startswith("src/") and name.endswith(".py"))
     assert ours == [
-        "src/bentos/__init__.py", "src/bentos/launch.py", "src/bentos/service.py",
+        *(f"src/bentos/{path.name}" for path in sorted((CODE / "bentos").glob("*.py")) if path.stem != "build"),
         "src/penstock/__init__.py", "src/penstock/fields.py", "src/penstock/patterns.py",
-        "src/penstock/rows.py",
+        "src/penstock/release_config.py", "src/penstock/rows.py", "src/penstock/section.py",
     ]  # fmt: skip
     assert not [text for text in texts if str(checkout.root).encode() in text]
 

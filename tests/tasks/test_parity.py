@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from penstock.config import DataConfig, FeaturesConfig, PackageConfig
 from penstock.features import encode_frame
 from penstock.fields import INTEGERS
-from penstock.rows import SHOWN, Problem, RowErrors, RowReader
+from penstock.rows import SHOWN, Coded, Numbers, Problem, RowErrors, RowReader
 from penstock.schema import compile_spec, parse_schema
 from tasks.validation import check_batch
 
@@ -133,6 +133,30 @@ def read(reader: RowReader, rows: list[dict[str, Any]]) -> tuple[np.ndarray | No
         return None, errors.problems
 
 
+def columnar(rows: list[dict[str, Any]]) -> dict[str, Numbers | Coded]:
+    """Rows as a client sends them by column: numbers as arrays of one type, anything else as codes."""
+    columns: dict[str, Numbers | Coded] = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        present = [value for value in values if value is not None]
+        if present and all(type(value) in (int, float) for value in present):
+            whole = any(type(value) is int for value in present)  # the others are whole, too: sent() made them so
+            kind = (np.uint64 if max(present) >= 2**63 else np.int64) if whole else np.float64
+            filled = np.array([0 if value is None else value for value in values], kind)
+            columns[name] = Numbers(filled, np.array([value is None for value in values]))
+        else:
+            distinct = sorted(set(present))
+            columns[name] = Coded(distinct, np.array([-1 if v is None else distinct.index(v) for v in values]))
+    return columns
+
+
+def read_columns(reader: RowReader, rows: list[dict[str, Any]]) -> tuple[np.ndarray | None, list[Problem]]:
+    try:
+        return reader.read_columns(columnar(rows), len(rows)).matrix, []
+    except RowErrors as errors:
+        return None, errors.problems
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(cases(), st.booleans())
 def test_training_and_serving_accept_refuse_and_encode_the_same_rows(case, whole_as_float):
@@ -193,6 +217,10 @@ def compare(text: str, frame: pl.DataFrame, features: FeaturesConfig, whole_as_f
     assert len(named) == len(bad) or len(problems) == SHOWN
     if together is not None:
         np.testing.assert_array_equal(together, np.concatenate(single))
+
+    by_column, by_column_problems = read_columns(reader, rows)
+    np.testing.assert_array_equal(by_column, together)
+    assert by_column_problems == problems
 
     if single:
         encoded = encode_frame(checked.good, features, categories)

@@ -1,0 +1,59 @@
+"""Rows of the test split as a client would send them: the example of a release, and what its check asks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import FeaturesConfig
+from penstock.refs import Splits
+from tasks import store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LOOKED_AT = 50  # rows among which the example is looked for
+
+
+def example_row(splits: Splits, features: FeaturesConfig) -> dict[str, Any]:
+    """A row of the test split: one without gaps and with categories that training saw, where there is one."""
+    import polars as pl
+
+    frame = sample_rows(splits, features, LOOKED_AT).drop("__row__")
+    known = known_rows(frame, splits)
+    chosen = known if known.height else frame
+    gaps = pl.sum_horizontal(pl.all().is_null().cast(pl.Int32))
+    return json_rows(chosen.sort(gaps, maintain_order=True).head(1))[0]
+
+
+def sample_rows(splits: Splits, features: FeaturesConfig, count: int) -> pl.DataFrame:
+    """At most ``count`` rows spread over the test split: `__row__` and the features."""
+    import polars as pl
+
+    step = max(1, splits.rows[2] // count)
+    scan = pl.scan_parquet(store.locate(splits.test)).select(["__row__", *features.names])
+    return scan.gather_every(step).head(count).collect()
+
+
+def known_rows(frame: pl.DataFrame, splits: Splits) -> pl.DataFrame:
+    """The rows whose categories training saw: a server that rejects unknown ones is right to refuse the others."""
+    import polars as pl
+
+    for name, values in store.read_json(splits.categories).items():
+        frame = frame.filter(pl.col(name).is_null() | pl.col(name).cast(pl.String).is_in(values))
+    return frame
+
+
+def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON objects: a missing value is null, a float32 the shortest number that stands for it."""
+    import numpy as np
+    import polars as pl
+
+    single = {name for name, kind in frame.schema.items() if kind == pl.Float32}
+
+    def plain(name: str, value: Any) -> Any:
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        return float(str(np.float32(value))) if name in single and value is not None else value
+
+    return [{name: plain(name, value) for name, value in row.items()} for row in frame.to_dicts()]
