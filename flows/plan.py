@@ -38,7 +38,7 @@ def _deploy_step(project: str, outcome: object) -> PlannedStep:
         now = f"; {route.champion} does" if route else ""
         why = f"{version} does not serve{now}"
         if version in ledger.quarantined(events):
-            why += f", and is in quarantine: {ledger.quarantined(events)[version]}"
+            why += f"; {version} is in quarantine: {ledger.quarantined(events)[version]}"
         return PlannedStep(name="deploy", runs=True, reasons=(why,))
     if not ledger.is_healthy(events, version):
         return PlannedStep(name="deploy", runs=True, reasons=(f"{version} has not been found healthy yet",))

@@ -87,6 +87,16 @@ def clusters(sockets: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
+def sockets_of(found: list[dict[str, Any]]) -> dict[str, str]:
+    """The version and socket of each of these clusters."""
+    return {
+        cluster["name"]: cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["pipe"][
+            "path"
+        ]
+        for cluster in found
+    }
+
+
 def routes(desired: Desired, environment: Environment, revision: str) -> dict[str, Any]:
     """The routes of one environment. ``revision`` makes the document new even where nothing else is."""
     found = []

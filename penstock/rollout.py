@@ -53,7 +53,9 @@ class Deployment(Value):
             what.get(self.result, f"`{self.version}` does not serve."),
             found="; ".join(self.reasons),
             allowed=f"{self.serving} serves, as before" if self.serving else "",
-            next_step=f"penstock history {self.project}; then mend the model, or change `rollout:`",
+            next_step=f"penstock deploy {self.project} {self.version}, when there is more traffic; or change `rollout:`"
+            if self.result == "held"
+            else f"penstock report {self.project} {self.version}; then mend the model, or change `rollout:`",
         )
         error.deployment = self
         return error

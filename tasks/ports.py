@@ -8,14 +8,15 @@ import time
 
 from penstock.desired import Ports
 from penstock.errors import PlatformError
+from tasks import supervision
 from tasks.settings import settings
 
 METRICS = 8790  # wanted; another where it is taken
 
 
-def chosen(before: Ports, running: bool) -> Ports:
+def chosen(before: Ports) -> Ports:
     """The gateway's ports. While it runs they stay; before it starts, one that somebody else has is changed."""
-    if running and before.production:
+    if before.production and supervision.owns_listener(before.production):
         return before
     given = settings()
     taken: set[int] = set()

@@ -10,6 +10,7 @@ from tasks.settings import settings
 from tasks.store import write_atomic
 
 OWNER = "PENSTOCK_SERVICE"  # in a process's environment: the home it belongs to
+RUN = "PENSTOCK_RUN"  # in supervisord's environment: which start of it this is
 
 PROGRAM = """\
 [{kind}:{name}]
@@ -43,7 +44,8 @@ socket_backlog=1024
 class Program(Value):
     """A group of ``count`` equal processes, kept alive. `{number}` in the command is the process's number.
 
-    ``socket``: the Unix socket that supervisord listens on and hands to all of them as file descriptor 0.
+    ``socket``: the Unix socket that supervisord listens on and hands to all of them as file descriptor 0; `{run}` in it
+    is another word each time supervisord starts, so that what went on serving without it keeps its own socket.
     ``outlives``: it goes on when supervisord is killed, and is replaced, not interrupted, by the next one.
     """
 
@@ -67,7 +69,7 @@ class Program(Value):
             command=words,
             directory=escaped(str(self.directory)),
             environment=",".join(f"{key}={_marked(escaped(value))}" for key, value in sorted(environment.items())),
-            socket=SOCKET.format(path=escaped(self.socket)) if self.socket else "",
+            socket=SOCKET.format(path=escaped(self.socket).replace("{run}", f"%(ENV_{RUN})s")) if self.socket else "",
             process="%(program_name)s_%(process_num)d" if self.count > 1 else "%(program_name)s",
             count=self.count,
             startsecs=self.startsecs,

@@ -65,7 +65,7 @@ def program(server: Server) -> Program:
         command=(str(python), "-I", str(launcher), str(bento), *([server.fault] if server.fault else [])),
         environment=environment,
         directory=state,
-        socket=str(socket_of(server.version)),
+        socket=str(sockets.folder() / f"{server.version}.{{run}}.sock"),
         count=server.workers,
         outlives=True,
         stopwait=35,  # a little longer than a server lets running requests finish
@@ -73,7 +73,7 @@ def program(server: Server) -> Program:
 
 
 def socket_of(version: str) -> Path:
-    return sockets.folder() / f"{version}.sock"
+    return sockets.folder() / f"{version}.{supervision.run_id()}.sock"
 
 
 def example_file(version: str) -> Path:

@@ -76,7 +76,7 @@ def retire(project: str, keep: str = "") -> list[str]:
         after = without_servers(desired, unused(desired, project) & set(gone))
         if after != desired:
             after = _saved(after)
-        _write_clusters(after, set(after.servers) & _known_clusters())
+        _write_clusters(after, after.servers.keys() & _known_clusters().keys())
         stopped = [version for version in gone if version not in after.servers]
     for version in stopped:
         with locks.exclusive("platform"):
@@ -101,7 +101,9 @@ def converge(wait: bool = True) -> list[str]:
         if re.fullmatch(r".+-v\d+", name):
             with locks.exclusive("platform"):
                 supervision.remove(name)
-    supervision.end_orphans()
+    if not late:
+        supervision.end_orphans()
+        sockets.remove_others(supervision.run_id())
     return late
 
 
@@ -123,8 +125,7 @@ def _run_programs(desired: Desired) -> None:
     """Envoy's files and supervisor's programs for all that is desired. What runs already goes on untouched."""
     with store.readable_errors(settings().home), locks.exclusive("platform"):
         sockets.prepare()
-        running = envoy.GATEWAY in supervision.groups()
-        chosen = ports.chosen(desired.ports, running)
+        chosen = ports.chosen(desired.ports)
         if chosen != desired.ports:
             desired = _saved(desired.model_copy(update={"ports": chosen}))
         _write_envoy_files(desired)
@@ -135,29 +136,33 @@ def _run_programs(desired: Desired) -> None:
 def _route(desired: Desired) -> None:
     """Clusters of old and new first, then the routes: none ever names a cluster that is not there."""
     revision = str(desired.revision)
-    needed = used(desired)
-    known = _known_clusters()
-    if not needed <= known or not known <= set(desired.servers):
-        _write_clusters(desired, needed | (known & set(desired.servers)))
-        envoy.wait_healthy(needed - known)
+    needed, known = used(desired), _known_clusters()
+    _write_clusters(desired, needed | (known.keys() & desired.servers.keys()))
+    envoy.wait_healthy(needed - known.keys())
     for environment in ENVIRONMENTS:
         if _write(environment, gateway.routes(desired, environment, revision), revision):
             envoy.confirm_routes(environment, revision)
 
 
 def _write_clusters(desired: Desired, versions: set[str]) -> None:
-    folder = sockets.folder()
-    found = gateway.clusters({version: str(folder / f"{version}.sock") for version in sorted(versions)})
-    revision = f"{desired.revision}.{len(found)}"
+    known = _known_clusters()
+    paths = {version: str(release_server.socket_of(version)) for version in versions}
+    for version, path in known.items():
+        # after supervisord was killed, servers of before go on at another socket until the new ones are ready
+        if version in versions and path != paths[version] and not release_server.is_ready(version):
+            paths[version] = path
+    found = gateway.clusters(paths)
+    revision = f"{desired.revision}.{supervision.run_id()}.{len(found)}"
     if _write("clusters", found, revision):
         envoy.confirm_clusters(revision)
 
 
-def _known_clusters() -> set[str]:
+def _known_clusters() -> dict[str, str]:
+    """The clusters that Envoy was given, and the socket of each."""
     try:
-        return {found["name"] for found in yaml.safe_load((_envoy() / "clusters.yaml").read_text())["resources"]}
+        return gateway.sockets_of(yaml.safe_load((_envoy() / "clusters.yaml").read_text())["resources"])
     except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return set()
+        return {}
 
 
 def _write_envoy_files(desired: Desired) -> None:

@@ -34,7 +34,7 @@ class Serving(Value):
         up = f"{self.running} of {self.workers} up"
         seen = f"{self.requests:,} requests, {self.errors:,} failed"
         if self.p50_ms is not None and self.p95_ms is not None:
-            seen += f", p50 {self.p50_ms:g} ms, p95 {self.p95_ms:g} ms"
+            seen += f", p50 {self.p50_ms:.1f} ms, p95 {self.p95_ms:.1f} ms"
         return f"{self.version:<14} {self.role:<11} {share:<6} {up}; {seen}"
 
 

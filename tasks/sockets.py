@@ -13,7 +13,7 @@ from tasks.settings import settings
 from tasks.store import write_atomic
 
 LONGEST = 107  # bytes that a Unix socket's path may have
-NAME = 61  # bytes of the longest name: a project's 48, its version's number, `.sock`
+NAME = 70  # bytes of the longest name: a project's 48, its version's number, a word for the start, `.sock`
 
 
 def folder() -> Path:
@@ -45,6 +45,13 @@ def prepare() -> Path:
             next_step="remove it, or set PENSTOCK_HOME to a shorter path",
         )
     return path
+
+
+def remove_others(run: str) -> None:
+    """Remove the sockets of releases that an earlier start of supervisord listened on."""
+    for socket in folder().glob("*-v*.*.sock"):
+        if not socket.name.endswith(f".{run}.sock"):
+            socket.unlink(missing_ok=True)
 
 
 def remove() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import psutil
 
 from penstock.errors import PlatformError
 from tasks import programs, sockets
-from tasks.programs import OWNER, Program, escaped
+from tasks.programs import OWNER, RUN, Program, escaped
 from tasks.settings import settings
 from tasks.store import write_atomic
 
@@ -60,7 +61,9 @@ def ensure() -> None:
     conf = _folder() / "supervisord.conf"
     text = CONF.format(socket=escaped(str(socket)), folder=escaped(str(_folder())), logs=escaped(str(logs())))
     write_atomic(conf, text.encode())
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    run = secrets.token_hex(4)
+    write_atomic(_folder() / "run", run.encode())
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | {RUN: run}
     said = subprocess.run(  # returns when it has become a daemon
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)],
         env=environment,
@@ -79,6 +82,14 @@ def ensure() -> None:
                 next_step="penstock down, then run the command again",
             )
         time.sleep(0.05)
+
+
+def run_id() -> str:
+    """A word for this start of supervisord, part of the name of every socket it listens on for others."""
+    try:
+        return (_folder() / "run").read_text()
+    except OSError:
+        return ""
 
 
 def running() -> bool:
@@ -180,13 +191,25 @@ def end_orphans() -> None:
             process.kill()
 
 
+def owns_listener(port: int) -> bool:
+    """Whether a process of this home that outlives supervisord listens on the port."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _is_ours(process) and any(found.laddr.port == port for found in process.net_connections("tcp4")):
+                return True
+    return False
+
+
 def _is_orphan(process: psutil.Process, supervisor: int) -> bool:
-    try:
-        if process.environ().get(OWNER) != str(settings().home):
-            return False
-        return supervisor not in {parent.pid for parent in process.parents()}
-    except psutil.Error:  # ended meanwhile, or somebody else's
-        return False
+    with contextlib.suppress(psutil.Error):
+        return _is_ours(process) and supervisor not in {parent.pid for parent in process.parents()}
+    return False
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
+        return process.environ().get(OWNER) == str(settings().home)
+    return False
 
 
 def halt(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Watches for rollouts whose leader has died, and gives the champion all requests back: `python -m tasks.warden`.
+"""Brings back what is to serve when supervisord starts, and ends rollouts whose leader has died: `-m tasks.warden`.
 
 A deploy flow that is killed can judge its challenger no more, and nobody else would. Supervisord keeps this process
 alive while anything serves. It looks once a second, at one small file, unless something is to be done.
@@ -21,10 +21,20 @@ logger = logging.getLogger("penstock.warden")
 
 def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    recover()
     while True:
         time.sleep(SECONDS)
         with contextlib.suppress(BrokenPipeError):
             look()
+
+
+def recover() -> None:
+    """Have the gateway follow what is desired: supervisord has just started, and its sockets are new."""
+    try:
+        late = serving.converge()
+        logger.info("%s", f"not ready: {', '.join(late)}" if late else "everything that is to serve is ready")
+    except PenstockError as error:
+        logger.error("%s", error.text())
 
 
 def look() -> None:
