@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.patterns import as_python
@@ -19,6 +20,7 @@ INTEGERS = {
 }
 FLOATS = ("Float32", "Float64")
 LISTED = 20  # allowed values that a message names
+SHORT = 200  # characters of a value that is remembered
 REMEMBERED = 10_000  # good values of a text field that are not checked again
 EXACT = 2**53 - 1  # integers above it may not be exact in float64
 MISSING = float("nan")
@@ -54,7 +56,7 @@ class Field:
     def present(self, value: Any) -> float:
         raise NotImplementedError
 
-    def many(self, values: list[Any]) -> np.ndarray | list[float] | None:
+    def many(self, values: Sequence[Any]) -> np.ndarray | list[float] | None:
         return None
 
     def array(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
@@ -78,7 +80,8 @@ class Category(Field):
         self.pattern = re.compile(as_python(self.matches)) if self.matches else None
         length = checks.get("str_length", {})
         self.shortest, self.longest = length.get("min_value"), length.get("max_value")
-        self.good: set[str] = set()  # values seen and found right; bounded, so that no client can fill the memory
+        # values seen and found right; bounded in number and length, so that no client can fill the memory
+        self.good: dict[str | None, float] = {None: MISSING} if self.nullable else {}
 
     def present(self, value: Any) -> float:
         if not isinstance(value, str):
@@ -93,16 +96,17 @@ class Category(Field):
         code = self.codes.get(value) if self.codes else None
         if code is None and self.reject:
             raise ValueError("is a category that the training data did not have")
-        if len(self.good) < REMEMBERED:
-            self.good.add(value)
-        return MISSING if code is None else code
+        result = MISSING if code is None else code
+        if len(self.good) < REMEMBERED and len(value) <= SHORT:
+            self.good[value] = result
+        return result
 
-    def many(self, values: list[Any]) -> list[float] | None:
-        distinct = {value for value in values if isinstance(value, str)}
-        if not distinct <= self.good or any(not isinstance(value, str) for value in values):
+    def many(self, values: Sequence[Any]) -> list[float] | None:
+        good = self.good
+        try:
+            return [good[value] for value in values]
+        except (KeyError, TypeError):  # not seen yet, or wrong; no key of a dictionary
             return None
-        codes = self.codes or {}
-        return [codes.get(value, MISSING) for value in values]
 
 
 class Number(Field):
@@ -161,7 +165,7 @@ class Number(Field):
             raise ValueError("must be a finite number that a 32-bit float can hold")
         return number
 
-    def many(self, values: list[Any]) -> np.ndarray | None:
+    def many(self, values: Sequence[Any]) -> np.ndarray | None:
         import numpy as np
 
         kinds = set(map(type, values))
