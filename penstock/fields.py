@@ -83,6 +83,12 @@ class Category(Field):
         # values seen and found right; bounded in number and length, so that no client can fill the memory
         self.good: dict[str | None, float] = {None: MISSING} if self.nullable else {}
 
+    def one(self, value: Any) -> float:
+        try:
+            return self.good[value]
+        except (KeyError, TypeError):  # not seen yet, or wrong; no key of a dictionary
+            return super().one(value)
+
     def present(self, value: Any) -> float:
         if not isinstance(value, str):
             raise ValueError(f"must be text, not {_kind(value)}")
@@ -105,7 +111,7 @@ class Category(Field):
         good = self.good
         try:
             return [good[value] for value in values]
-        except (KeyError, TypeError):  # not seen yet, or wrong; no key of a dictionary
+        except (KeyError, TypeError):
             return None
 
 
@@ -129,6 +135,27 @@ class Number(Field):
         words |= {"less_than_or_equal_to": "at most", "less_than": "less than"}
         self.bounds += [(words[name], checks[name]) for name in words if name in checks]
         self.limits = INTEGERS.get(kind)
+        self.surely = self._surely_good()
+
+    def _surely_good(self) -> tuple[float, float]:
+        """A range of float32 within all bounds: a number in it is right, and so is the float32 nearest to it."""
+        if self.isin is not None or self.notin:
+            return math.inf, -math.inf
+        low, high = self.limits or (-FLOAT32, FLOAT32)
+        if self.integer:
+            low, high = max(low, -EXACT), min(high, EXACT)
+        for word, bound in self.bounds:
+            if word in ("at least", "greater than"):
+                low = max(low, self.as_column(bound))
+            else:
+                high = min(high, self.as_column(bound))
+        return _beside(low, math.inf), _beside(high, -math.inf)
+
+    def one(self, value: Any) -> float:
+        kind = type(value)
+        if (kind is int or (kind is float and not self.integer)) and self.surely[0] <= value <= self.surely[1]:
+            return value  # type: ignore[no-any-return]
+        return super().one(value)
 
     def present(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -223,6 +250,13 @@ class Boolean(Field):
 def _float32(value: float) -> float:
     """The nearest float32. Raises OverflowError if there is none."""
     return struct.unpack("f", struct.pack("f", float(value)))[0]  # type: ignore[no-any-return]
+
+
+def _beside(bound: float, side: float) -> float:
+    """The float32 that is next to the one nearest to ``bound``, on the side of ``side``; beyond the largest, infinity."""
+    near = _float32(bound)
+    step = max(abs(near) * 2**-23, 2**-126)  # at least the distance to the next
+    return near + math.copysign(step, side) if abs(near) < FLOAT32 else near
 
 
 def field(spec: dict[str, Any], reject: bool) -> Field:
