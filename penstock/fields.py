@@ -141,20 +141,22 @@ class Number(Field):
         """A range of float32 within all bounds: a number in it is right, and so is the float32 nearest to it."""
         if self.isin is not None or self.notin:
             return math.inf, -math.inf
-        low, high = self.limits or (-FLOAT32, FLOAT32)
+        lows, highs = [-FLOAT32], [FLOAT32]
         if self.integer:
-            low, high = max(low, -EXACT), min(high, EXACT)
+            limits = self.limits or (-EXACT, EXACT)
+            lows, highs = [_inside(max(limits[0], -EXACT), math.inf)], [_inside(min(limits[1], EXACT), -math.inf)]
         for word, bound in self.bounds:
-            if word in ("at least", "greater than"):
-                low = max(low, self.as_column(bound))
-            else:
-                high = min(high, self.as_column(bound))
-        return _beside(low, math.inf), _beside(high, -math.inf)
+            side = math.inf if word in ("at least", "greater than") else -math.inf
+            near = _inside(self.as_column(bound), side, word in ("at least", "at most"))
+            (lows if side > 0 else highs).append(near)
+        return max(lows), min(highs)
 
     def one(self, value: Any) -> float:
         kind = type(value)
         if (kind is int or (kind is float and not self.integer)) and self.surely[0] <= value <= self.surely[1]:
             return value  # type: ignore[no-any-return]
+        if value is None and self.nullable:
+            return MISSING
         return super().one(value)
 
     def present(self, value: Any) -> float:
@@ -252,11 +254,14 @@ def _float32(value: float) -> float:
     return struct.unpack("f", struct.pack("f", float(value)))[0]  # type: ignore[no-any-return]
 
 
-def _beside(bound: float, side: float) -> float:
-    """The float32 that is next to the one nearest to ``bound``, on the side of ``side``; beyond the largest, infinity."""
+def _inside(bound: float, side: float, itself: bool = True) -> float:
+    """A float32 at ``bound``, or else close to it on the side of ``side``. ``itself``: the bound is allowed."""
+    if abs(bound) >= FLOAT32:
+        return bound
     near = _float32(bound)
-    step = max(abs(near) * 2**-23, 2**-126)  # at least the distance to the next
-    return near + math.copysign(step, side) if abs(near) < FLOAT32 else near
+    if itself and near == bound:
+        return near
+    return near + math.copysign(max(abs(near) * 2**-22, 2**-126), side)  # two steps of float32
 
 
 def field(spec: dict[str, Any], reject: bool) -> Field:

@@ -92,19 +92,25 @@ class RowReader:
         """Raises RowErrors if any row is refused: then none is answered."""
         import numpy as np
 
-        matrix = np.empty((len(rows), len(self._columns)), np.float32)
+        few = len(rows) <= FEW
         unknown: dict[str, int] = {}
         found = _Found()
-        for number, (column, values) in enumerate(zip(self._columns, self._by_column(rows), strict=True)):
-            known = column.many(values) if len(values) > FEW else None
+        columns = []
+        for column, values in zip(self._columns, self._by_column(rows), strict=True):
+            known = None if few else column.many(values)
             if known is None:
                 known = found.one_by_one(column, values)
-            matrix[:, number] = known
-            if column.codes is not None and np.isnan(matrix[:, number]).any():
+            columns.append(known)
+            if column.codes is not None and (few or np.isnan(known).any()):
                 strangers = sum(isinstance(value, str) and value not in column.codes for value in values)
                 if strangers:
                     unknown[column.name] = strangers
         found.refuse()
+        if few:
+            return Encoded(np.ascontiguousarray(np.array(columns, np.float32).T), unknown)
+        matrix = np.empty((len(rows), len(columns)), np.float32)
+        for number, column_values in enumerate(columns):
+            matrix[:, number] = column_values
         return Encoded(matrix, unknown)
 
     def read_columns(self, columns: Mapping[str, Numbers | Coded], rows: int) -> Encoded:
