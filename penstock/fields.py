@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.patterns import as_python
@@ -19,6 +20,7 @@ INTEGERS = {
 }
 FLOATS = ("Float32", "Float64")
 LISTED = 20  # allowed values that a message names
+SHORT = 200  # characters of a value that is remembered
 REMEMBERED = 10_000  # good values of a text field that are not checked again
 EXACT = 2**53 - 1  # integers above it may not be exact in float64
 MISSING = float("nan")
@@ -54,7 +56,7 @@ class Field:
     def present(self, value: Any) -> float:
         raise NotImplementedError
 
-    def many(self, values: list[Any]) -> np.ndarray | list[float] | None:
+    def many(self, values: Sequence[Any]) -> np.ndarray | list[float] | None:
         return None
 
     def array(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
@@ -78,7 +80,14 @@ class Category(Field):
         self.pattern = re.compile(as_python(self.matches)) if self.matches else None
         length = checks.get("str_length", {})
         self.shortest, self.longest = length.get("min_value"), length.get("max_value")
-        self.good: set[str] = set()  # values seen and found right; bounded, so that no client can fill the memory
+        # values seen and found right; bounded in number and length, so that no client can fill the memory
+        self.good: dict[str | None, float] = {None: MISSING} if self.nullable else {}
+
+    def one(self, value: Any) -> float:
+        try:
+            return self.good[value]
+        except (KeyError, TypeError):  # not seen yet, or wrong; no key of a dictionary
+            return super().one(value)
 
     def present(self, value: Any) -> float:
         if not isinstance(value, str):
@@ -93,16 +102,17 @@ class Category(Field):
         code = self.codes.get(value) if self.codes else None
         if code is None and self.reject:
             raise ValueError("is a category that the training data did not have")
-        if len(self.good) < REMEMBERED:
-            self.good.add(value)
-        return MISSING if code is None else code
+        result = MISSING if code is None else code
+        if len(self.good) < REMEMBERED and len(value) <= SHORT:
+            self.good[value] = result
+        return result
 
-    def many(self, values: list[Any]) -> list[float] | None:
-        distinct = {value for value in values if isinstance(value, str)}
-        if not distinct <= self.good or any(not isinstance(value, str) for value in values):
+    def many(self, values: Sequence[Any]) -> list[float] | None:
+        good = self.good
+        try:
+            return [good[value] for value in values]
+        except (KeyError, TypeError):
             return None
-        codes = self.codes or {}
-        return [codes.get(value, MISSING) for value in values]
 
 
 class Number(Field):
@@ -125,6 +135,29 @@ class Number(Field):
         words |= {"less_than_or_equal_to": "at most", "less_than": "less than"}
         self.bounds += [(words[name], checks[name]) for name in words if name in checks]
         self.limits = INTEGERS.get(kind)
+        self.surely = self._surely_good()
+
+    def _surely_good(self) -> tuple[float, float]:
+        """A range of float32 within all bounds: a number in it is right, and so is the float32 nearest to it."""
+        if self.isin is not None or self.notin:
+            return math.inf, -math.inf
+        lows, highs = [-FLOAT32], [FLOAT32]
+        if self.integer:
+            limits = self.limits or (-EXACT, EXACT)
+            lows, highs = [_inside(max(limits[0], -EXACT), math.inf)], [_inside(min(limits[1], EXACT), -math.inf)]
+        for word, bound in self.bounds:
+            side = math.inf if word in ("at least", "greater than") else -math.inf
+            near = _inside(self.as_column(bound), side, word in ("at least", "at most"))
+            (lows if side > 0 else highs).append(near)
+        return max(lows), min(highs)
+
+    def one(self, value: Any) -> float:
+        kind = type(value)
+        if (kind is int or (kind is float and not self.integer)) and self.surely[0] <= value <= self.surely[1]:
+            return value  # type: ignore[no-any-return]
+        if value is None and self.nullable:
+            return MISSING
+        return super().one(value)
 
     def present(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -161,7 +194,7 @@ class Number(Field):
             raise ValueError("must be a finite number that a 32-bit float can hold")
         return number
 
-    def many(self, values: list[Any]) -> np.ndarray | None:
+    def many(self, values: Sequence[Any]) -> np.ndarray | None:
         import numpy as np
 
         kinds = set(map(type, values))
@@ -219,6 +252,16 @@ class Boolean(Field):
 def _float32(value: float) -> float:
     """The nearest float32. Raises OverflowError if there is none."""
     return struct.unpack("f", struct.pack("f", float(value)))[0]  # type: ignore[no-any-return]
+
+
+def _inside(bound: float, side: float, itself: bool = True) -> float:
+    """A float32 at ``bound``, or else close to it on the side of ``side``. ``itself``: the bound is allowed."""
+    if abs(bound) >= FLOAT32:
+        return bound
+    near = _float32(bound)
+    if itself and near == bound:
+        return near
+    return near + math.copysign(max(abs(near) * 2**-22, 2**-126), side)  # two steps of float32
 
 
 def field(spec: dict[str, Any], reject: bool) -> Field:

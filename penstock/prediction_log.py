@@ -1,61 +1,89 @@
-"""The prediction log as its readers see it: one record for each request that a release answered or refused."""
+"""Reads the prediction log that servers write: records out of the lines of its segments.
+
+A line is one request and its answer, see `bentos/prediction_log.py`. The last line of a segment that is still open may
+be cut off; it is left out. Rows and scores are parsed when they are asked for, because counting needs neither.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+REQUEST, RESPONSE = (b',"request":', b',"request_arrow":'), b',"response":'
+
 
 @dataclass(frozen=True)
 class Record:
-    """One request and its answer. ``request`` is its JSON body, or None where the log does not keep it as JSON."""
+    """One request. ``environment``: production, staging or empty; ``shadow``: a mirrored copy, whose answer nobody
+    got; ``replay``: sent by a deployment. ``request`` and ``response`` are raw members of the line."""
 
-    id: str
     time_ns: int
+    id: str
     model: str
     environment: str
     shadow: bool
     replay: bool
     status: int
-    request: bytes | None
-    response: dict[str, Any]
+    request: bytes
+    response: bytes
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows that were asked about; empty where they were not kept."""
-        found = json.loads(self.request) if self.request else []
-        return found if isinstance(found, list) else [found]
+    def answer(self) -> dict[str, Any]:
+        """The response."""
+        return json.loads(self.response)  # type: ignore[no-any-return]
 
     @property
     def scores(self) -> list[float]:
-        """The probabilities, NaN for one that is none; empty if the request was refused."""
-        found = self.response.get("probabilities") or []
-        return [float("nan") if score is None else float(score) for score in found]
+        """The probabilities, as the client got them; none if the request was refused."""
+        return self.answer.get("probabilities", [])  # type: ignore[no-any-return]
 
     @property
     def decisions(self) -> list[bool]:
-        return list(self.response.get("predictions") or [])
+        return self.answer.get("predictions", [])  # type: ignore[no-any-return]
+
+    @cached_property
+    def rows(self) -> list[Any]:
+        """The rows that were sent, without the fields that the log does not keep; none if the request was not kept."""
+        member = json.loads(b"{" + self.request + b"}")
+        if "request_arrow" in member:
+            return _arrow_rows(base64.b64decode(member["request_arrow"]))
+        found = member["request"]
+        return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def records(lines: Iterable[bytes]) -> Iterator[Record]:
-    """The records of whole lines. A line that is none, such as the cut-off last one, is passed over."""
+    """The records of ``lines``, in their order.
+
+    Raises ValueError for a whole line that is none: a closed segment has only lines that its writer finished.
+    """
     for line in lines:
-        try:
-            found = json.loads(line)
-            request = found.get("request")
-            yield Record(
-                id=found["id"],
-                time_ns=found["time_ns"],
-                model=found["model"],
-                environment=found["environment"],
-                shadow=found["shadow"],
-                replay=found["replay"],
-                status=found["status"],
-                request=None if request is None else json.dumps(request).encode(),
-                response=found["response"] or {},
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
+        if line.endswith(b"\n"):
+            yield _record(line)
+
+
+def _record(line: bytes) -> Record:
+    starts = [at for at in map(line.find, REQUEST) if at >= 0]
+    end = line.rfind(RESPONSE)  # the last: a request may have a field of that name, and a response has none
+    if not starts or end < min(starts):
+        raise ValueError(f"not a line of a prediction log: {line[:100]!r}")
+    start = min(starts)
+    try:
+        facts = json.loads(line[:start] + b"}")
+        return Record(**facts, request=line[start + 1 : end], response=line[end + len(RESPONSE) : -2])
+    except (ValueError, TypeError):
+        raise ValueError(f"not a line of a prediction log: {line[:100]!r}") from None
+
+
+def _arrow_rows(stream: bytes) -> list[Any]:
+    """The rows of an Arrow stream; none if it was refused because it is none."""
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            return reader.read_all().to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OSError, pa.ArrowException):
+        return []

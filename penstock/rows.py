@@ -6,8 +6,10 @@ server stays small. A value that pandera accepts in training is accepted here, a
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,28 +84,33 @@ class RowReader:
         reject = spec["unknown_category"] == "reject"
         self._columns = [field(column, reject) for column in spec["columns"]]
         self.names: tuple[str, ...] = tuple(column.name for column in self._columns)
+        # the first name twice: of a single one there would be no tuple
+        self._all_of: Callable[[Any], Any] = operator.itemgetter(*self.names, self.names[0])
         self.allowed = frozenset(self.names) | frozenset(spec["ignored"])
 
     def read(self, rows: list[Any]) -> Encoded:
         """Raises RowErrors if any row is refused: then none is answered."""
         import numpy as np
 
-        self._refuse_strange(rows)
-        matrix = np.empty((len(rows), len(self._columns)), np.float32)
+        few = len(rows) <= FEW
         unknown: dict[str, int] = {}
         found = _Found()
-        for number, column in enumerate(self._columns):
-            name = column.name
-            values = [row.get(name) for row in rows]
-            known = column.many(values) if len(values) > FEW else None
+        columns = []
+        for column, values in zip(self._columns, self._by_column(rows), strict=True):
+            known = None if few else column.many(values)
             if known is None:
                 known = found.one_by_one(column, values)
-            matrix[:, number] = known
-            if column.codes is not None:
+            columns.append(known)
+            if column.codes is not None and (few or np.isnan(known).any()):
                 strangers = sum(isinstance(value, str) and value not in column.codes for value in values)
                 if strangers:
-                    unknown[name] = strangers
+                    unknown[column.name] = strangers
         found.refuse()
+        if few:
+            return Encoded(np.ascontiguousarray(np.array(columns, np.float32).T), unknown)
+        matrix = np.empty((len(rows), len(columns)), np.float32)
+        for number, column_values in enumerate(columns):
+            matrix[:, number] = column_values
         return Encoded(matrix, unknown)
 
     def read_columns(self, columns: Mapping[str, Numbers | Coded], rows: int) -> Encoded:
@@ -139,6 +146,14 @@ class RowReader:
                     unknown[column.name] = count
         found.refuse()
         return Encoded(matrix, unknown)
+
+    def _by_column(self, rows: list[Any]) -> Iterable[Sequence[Any]]:
+        """The values of each feature, None where a row has none. Raises RowErrors for rows that are strange."""
+        if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(self.names)}:
+            with contextlib.suppress(KeyError):  # as many fields as features, and each feature: there is no other one
+                return list(zip(*map(self._all_of, rows), strict=True))[:-1]
+        self._refuse_strange(rows)
+        return [[row.get(name) for row in rows] for name in self.names]
 
     def _refuse_strange(self, rows: list[Any]) -> None:
         """Rows that are no objects, and fields that the schema does not have."""
@@ -177,7 +192,7 @@ class _Found:
             self.kept.sort(key=lambda problem: problem.row)
             raise RowErrors(self.kept[:SHOWN], self.total)
 
-    def one_by_one(self, column: Field, values: list[Any]) -> list[float]:
+    def one_by_one(self, column: Field, values: Sequence[Any]) -> list[float]:
         result = []
         for number, value in enumerate(values):
             try:

@@ -120,7 +120,7 @@ class Tail:
             except FileNotFoundError:  # closed meanwhile: it has another name, and comes at the next look
                 continue
             self._read[inode] = self._read.get(inode, 0) + len(whole) + len(end)
-            found += records(whole.splitlines())
+            found += records((whole + end).splitlines(keepends=True))
         return found
 
     def _segments(self) -> list[Path]:

@@ -32,11 +32,10 @@ def recorded(project: str, version: str, most: int) -> list[bytes]:
     found: list[bytes] = []
     with readable_errors(folder):
         for path in sorted(folder.glob("*.[jo]*"), reverse=True):
-            lines = path.read_bytes().splitlines()
+            lines = path.read_bytes().splitlines(keepends=True)
             for record in records(reversed(lines)):
                 if record.environment == "production" and not record.shadow and not record.replay and record.scores:
-                    if record.request:
-                        found.append(record.request)
+                    found.append(json.dumps(record.rows).encode())
                     if len(found) >= most:
                         return found
     return found
