@@ -102,4 +102,24 @@ def history(project: str, at: str, as_json: bool) -> None:
         click.echo(f"{tenure.version}: {tenure.why}, by {tenure.by}" if tenure else "Nothing served then.")
 
 
-COMMANDS = (deploy, rollback, approve, reject, history)
+@click.command()
+@PROJECT
+@click.option("--fault", "faults", multiple=True, help="Only this one; may be given again.")
+@AS_JSON
+def drill(project: str, faults: tuple[str, ...], as_json: bool) -> None:
+    """Roll out bad releases in a sandbox, and see that each is caught.
+
+    It has ports of its own, and touches nothing that serves. The result is kept in the ledger.
+    """
+    from flows.drill import FAULTS
+    from flows.drill import drill as run_drill
+    from penstock.errors import RolloutError
+
+    found = run_drill(project, faults or FAULTS)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    if not found.passed:
+        bad = [each.fault for each in found.rounds if not each.passed]
+        raise RolloutError("The drill failed.", found=", ".join(bad), next_step=f"penstock history {project}")
+
+
+COMMANDS = (deploy, rollback, approve, reject, history, drill)

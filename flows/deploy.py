@@ -61,7 +61,7 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
             )
         rollout = Rollout(plan, packaged(plan.project, plan.version), project)
         try:
-            failed = _baked(rollout) if plan.serves else _rolled_out(rollout)
+            failed = _baked(rollout) if plan.serves else roll_out(rollout)
         except PenstockError as error:
             if isinstance(error, RolloutError):  # somebody else has the say now
                 raise
@@ -82,7 +82,7 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
         )
 
 
-def _rolled_out(rollout: Rollout) -> Verdict | str:
+def roll_out(rollout: Rollout) -> Verdict | str:
     """Every step in order; the verdict that ended it early, "waiting", or "" when the release serves everything."""
     plan, config = rollout.plan, rollout.project.rollout
     start_release(rollout)

@@ -43,6 +43,7 @@ class Route(Value):
     """Who answers a project's requests in one environment.
 
     ``weight``: percent of requests that the challenger answers first; when it fails, the champion answers them.
+    ``fallback``: who answers what the champion fails, while a champion is new; left out, the champion itself again.
     ``mirror``: the challenger also gets a copy of every request, and its answers go nowhere.
     ``rollout``: the rollout that put the challenger here; it also salts who is in the canary.
     """
@@ -50,13 +51,14 @@ class Route(Value):
     champion: str
     challenger: str = ""
     weight: int = 0
+    fallback: str = ""
     mirror: bool = False
     rollout: str = ""
     serve: ServeConfig = ServeConfig()
 
     @property
     def versions(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.champion, self.challenger)))
+        return tuple(filter(None, (self.champion, self.challenger, self.fallback)))
 
 
 class Desired(Value):

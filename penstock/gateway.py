@@ -2,8 +2,9 @@
 
 Tried with Envoy 1.40. The parts that are not obvious, and why:
 
-* A request is tried by the split (champion and challenger by weight), and each retry by the champion: a challenger
-  that fails costs no client anything, and its failures still stand in its own counters.
+* A request is tried by the split (champion and challenger by weight), and each retry by the champion, or while that
+  one is new by the champion of before: a new release that fails costs no client anything, and its failures still
+  stand in its own counters.
 * `per_connection_buffer_limit_bytes` has to hold a whole body: a larger one is neither retried nor mirrored whole.
 * Latency histograms are merged only when statistics are flushed, every second here instead of every five.
 * A route that names an unknown cluster is refused (`validate_clusters`), and the old routes stay.
@@ -178,7 +179,7 @@ def _judged(route: Route) -> dict[str, Any]:
 
 def _specifier(split: list[dict[str, Any]], route: Route) -> dict[str, Any]:
     again = [
-        {"name": f"again {number}", "clusters": [{"cluster_name": route.champion, "weight": 100}]}
+        {"name": f"again {number}", "clusters": [{"cluster_name": route.fallback or route.champion, "weight": 100}]}
         for number in range(1, RETRIES + 1)
     ]
     kind = TYPES + "extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from penstock.prediction_log import Record, records
-
 from penstock.agreement import Agreement, compare
 from penstock.gateway import BUCKETS
+from penstock.prediction_log import Record, records
 from penstock.traffic import Traffic, delta
 from tasks import envoy
 from tasks.release_server import log_folder
@@ -27,6 +26,7 @@ FAILED = (
     "upstream_rq_per_try_timeout",
     "upstream_rq_rx_reset",
     "upstream_rq_pending_failure_eject",
+    "upstream_cx_destroy_remote_with_active_rq",  # it died, or hung up, while it had a request to answer
 )
 SAMPLE = re.compile(r"^envoy_cluster_(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -63,7 +63,7 @@ class Watch:
 def counters(number: int, versions: Sequence[str]) -> dict[str, Traffic]:
     """What one gateway has counted of each version since it started. Raises one of `envoy.SILENT`."""
     names = "|".join(map(re.escape, versions))
-    pattern = rf"^cluster\.({names})\.(retry\.)?upstream_rq(_|$)"
+    pattern = rf"^cluster\.({names})\.((retry\.)?upstream_rq(_|$)|upstream_cx_destroy_remote_with_active_rq)"
     text = envoy.ask(number, f"/stats/prometheus?filter={quote(pattern)}")
     counts: dict[str, dict[str, float]] = {version: {} for version in versions}
     buckets: dict[str, dict[float, float]] = {version: {} for version in versions}

@@ -35,8 +35,10 @@ LOOKS_A_LINE = 4  # looks between two lines of progress
 class Rollout:
     """One rollout while it goes on: its plan, and what was seen in the steps so far."""
 
-    def __init__(self, plan: Plan, release: Packaged, project: Project) -> None:
-        self.plan, self.release, self.project = plan, release, project
+    def __init__(self, plan: Plan, release: Packaged, project: Project, fault: str = "") -> None:
+        self.plan, self.release, self.project, self.fault = plan, release, project, fault
+        self.exposed: float | None = None  # when production traffic first reached the release (monotonic seconds)
+        self.withdrawn: float | None = None  # when no more did
         self.earlier: list[tuple[Traffic, Traffic | None]] = []
         self.slow_ms: float | None = None
         self.verdicts: list[tuple[str, Verdict]] = []
@@ -82,7 +84,7 @@ def plan_rollout(project: Project, version: str, rollout: str, force: bool, reas
 def start_release(rollout: Rollout) -> str:
     """The release's processes run and say that they are ready. Raises PackagingError with the end of their log."""
     version, candidate = rollout.plan.version, rollout.release.candidate
-    serving.start(server_of(rollout.release, rollout.project.serve))
+    serving.start(server_of(rollout.release, rollout.project.serve, rollout.fault))
     row = example_row(candidate.splits, rollout.project.features)
     store.write_atomic(release_server.example_file(version), json.dumps(row).encode())
     if not release_server.becomes_ready(version):
@@ -150,8 +152,8 @@ def promote_release(rollout: Rollout) -> str:
     """The release answers everything. The champion of before stays up, to go back to."""
     plan = rollout.plan
     _require_ours(rollout)
-    route = Route(champion=plan.version, rollout=plan.id, serve=rollout.project.serve)
-    serving.change(lambda desired: with_route(desired, "production", plan.project, route))
+    serving.change(lambda desired: _promoted(desired, rollout))
+    rollout.exposed = rollout.exposed or time.monotonic()
     reason = f"took over from {plan.champion}" if plan.champion else "the first to serve"
     tell(plan.project, "promoted", plan.version, reason, champion=plan.champion)
     return f"{plan.version} serves {serving.address()}/{plan.project}/v1/predict"
@@ -159,13 +161,15 @@ def promote_release(rollout: Rollout) -> str:
 
 def resume_bake(rollout: Rollout) -> None:
     """Take up the bake of a release that serves, where an earlier deploy broke off."""
+    serving.change(lambda desired: _promoted(desired, rollout))
+
+
+def _promoted(desired: Desired, rollout: Rollout) -> Desired:
+    """The release answers everything; until it is healthy, what it fails is answered by the champion of before."""
     plan = rollout.plan
-
-    def edit(desired: Desired) -> Desired:
-        route = Route(champion=plan.version, rollout=plan.id, serve=rollout.project.serve)
-        return with_route(desired, "production", plan.project, route)
-
-    serving.change(edit)
+    fallback = plan.champion if plan.champion in desired.servers else ""
+    route = Route(champion=plan.version, fallback=fallback, rollout=plan.id, serve=rollout.project.serve)
+    return with_route(desired, "production", plan.project, route)
 
 
 @task(cached=False)
@@ -200,6 +204,7 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
     route = serving.read().route("production", plan.project)
     if route is None or route.rollout == plan.id:
         serving.change(lambda desired: _champion_only(desired, rollout))
+        rollout.withdrawn = time.monotonic()
     tell(plan.project, kind, plan.version, "; ".join(reasons))
     if kind == "failed":
         if plan.champion and route and route.champion == plan.version:
@@ -222,7 +227,11 @@ def _champion_only(desired: Desired, rollout: Rollout) -> Desired:
 
 def _without_rollout(desired: Desired, project: str) -> Desired:
     route = desired.route("production", project)
-    return with_route(desired, "production", project, route.model_copy(update={"rollout": ""}) if route else None)
+    return with_route(desired, "production", project, _settled(route) if route else None)
+
+
+def _settled(route: Route) -> Route:
+    return route.model_copy(update={"rollout": "", "fallback": ""})
 
 
 def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool = False) -> None:
@@ -243,6 +252,7 @@ def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool =
         return with_route(desired, "production", plan.project, route)
 
     serving.change(edit)
+    rollout.exposed = rollout.exposed or time.monotonic()
 
 
 def _require_ours(rollout: Rollout) -> None:

@@ -50,9 +50,12 @@ def held_out(candidate: Candidate, features: FeaturesConfig, most: int) -> list[
 class Sender:
     """Sends bodies at a rate to the gateway, and counts those that were not answered well."""
 
-    def __init__(self, address: str, project: str, bodies: Sequence[bytes], rate: float, sticky: str) -> None:
+    def __init__(
+        self, address: str, project: str, bodies: Sequence[bytes], rate: float, sticky: str, *, mark: bool = True
+    ) -> None:
         self.address, self.path, self.bodies = urlsplit(address), f"/{project}/v1/predict", bodies
         self.sticky, self.interval = sticky, SENDERS / rate
+        self.headers = {"Content-Type": "application/json", **(MARK if mark else {}), **api_key()}
         self.sent = self.failed = 0
         self._end = threading.Event()
         self._lock = threading.Lock()
@@ -63,8 +66,7 @@ class Sender:
         connection = self._connection()
         while not self._end.wait(max(0.0, due - time.monotonic())):
             due = max(due + self.interval, time.monotonic() - 1)  # after a stall, no more than a second is made up for
-            headers = {"Content-Type": "application/json", **MARK, **api_key()}
-            headers[self.sticky] = str(chance.randrange(10**6))
+            headers = {**self.headers, self.sticky: str(chance.randrange(10**6))}
             well = False
             try:
                 connection.request("POST", self.path, chance.choice(self.bodies), headers)

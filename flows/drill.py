@@ -1,0 +1,221 @@
+"""drill: bad releases are rolled out in a sandbox, and have to be caught before a client sees a failure.
+
+The sandbox has a home, ports and a ledger of its own; it serves the project's champion and shares the store, read
+only. Each round rolls out the same release with one defect. What came of it is appended to the project's ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from flows.deploy import roll_out
+from penstock.config import Project
+from penstock.errors import PenstockError, PlatformError
+from penstock.refs import Value
+from penstock.release_config import RolloutConfig
+from penstock.verdict import Verdict
+from tasks import ledger_store, platform, serving, traffic
+from tasks.project import load_project
+from tasks.releases import packaged, tell
+from tasks.rollout import Rollout, confirm_healthy, deploying, plan_rollout, withdraw
+from tasks.settings import settings
+
+FAULTS = ("errors", "errors@canary", "slow", "slow@canary", "shift", "nan", "crash", "leak", "dies@canary")
+SHARED = ("store", "environments", "bentos", "predictions")
+# enough traffic for a verdict in seconds; the limits are the project's own
+PACE = {
+    "traffic": "live",
+    "min_requests": 30,
+    "shadow_seconds": 2,
+    "steps": (25,),
+    "step_seconds": 3,
+    "bake_seconds": 3,
+    "max_wait_seconds": 20,
+}
+
+
+class Round(Value):
+    """One bad release. ``detected``: seconds from the first production request to the verdict; ``recovered``: from
+    the verdict until the champion alone answers. ``failed``: requests that a client saw fail."""
+
+    fault: str
+    result: str
+    step: str
+    detected: float
+    recovered: float
+    requests: int
+    failed: int
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        return self.result == "failed" and self.failed == 0
+
+    def __str__(self) -> str:
+        mark = "✓" if self.passed else "✗"
+        times = f"{self.detected:5.1f} s to detect, {self.recovered:4.2f} s to recover" if self.step else " " * 38
+        seen = f"{self.failed} of {self.requests:,} requests failed"
+        return f"  {mark} {self.fault:<14} {self.step or 'start':<12} {times}  {seen}"
+
+
+class Drill(Value):
+    """All rounds, of one release."""
+
+    project: str
+    version: str
+    rounds: tuple[Round, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.rounds) and all(found.passed for found in self.rounds)
+
+    def __str__(self) -> str:
+        head = f"{self.project}: drill of {self.version} {'PASSED' if self.passed else 'FAILED'}"
+        return "\n".join([head, *map(str, self.rounds)])
+
+
+def drill(config: str, faults: tuple[str, ...] = FAULTS, rate: float = 150) -> Drill:
+    """Run the drill in a process of its own, and put its result into the project's ledger.
+
+    Raises DataError if the project has no release, PlatformError if the sandbox cannot be run.
+    """
+    project = load_project(config)
+    release = packaged(project.name, _champion(project.name))
+    with tempfile.TemporaryDirectory(prefix="penstock-drill-") as scratch:
+        home = Path(scratch)
+        for name in SHARED:
+            (settings().home / name).mkdir(parents=True, exist_ok=True)
+            if name != "predictions":
+                (home / name).symlink_to(settings().home / name)
+        said = subprocess.run(
+            [sys.executable, "-m", "flows.drill", config, release.version, str(rate), *faults],
+            env={
+                **os.environ,
+                "PENSTOCK_ROOT": str(settings().root),
+                "PENSTOCK_HOME": str(home),
+                "PENSTOCK_PRODUCTION_PORT": "0",
+                "PENSTOCK_STAGING_PORT": "0",
+                "PENSTOCK_WORKER_MEMORY_MB": "1024",
+                "PENSTOCK_DRILL_LEDGER": str(settings().ledger),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if said.returncode:
+        raise PlatformError("The drill broke off.", found=said.stdout[-300:], next_step="see above")
+    found = Drill.model_validate_json(said.stdout.splitlines()[-1])
+    worst = max((each.detected + each.recovered for each in found.rounds), default=0.0)
+    caught = sum(each.passed for each in found.rounds)
+    tell(
+        project.name,
+        "drilled",
+        release.version,
+        f"{caught} of {len(found.rounds)} bad releases caught, the slowest in {worst:.1f} s",
+        passed=found.passed,
+        seconds=round(worst, 1),
+    )
+    return found
+
+
+def _champion(project: str) -> str:
+    route = serving.read().route("production", project)
+    return route.champion if route else ""
+
+
+def sandboxed(config: str, version: str, rate: float, faults: tuple[str, ...]) -> Drill:
+    """The drill itself, in the sandbox: this process's home."""
+    project = _paced(load_project(config))
+    _copy_ledger(project.name)
+    good = packaged(project.name, version)
+    bodies = traffic.held_out(good.candidate, project.features, 500)
+    try:
+        with deploying(project.name):
+            first = Rollout(plan_rollout(project, version, "drill", force=False, reason=""), good, project)
+            roll_out(first)
+            confirm_healthy(first)
+            rounds = tuple(_round(project, version, fault, bodies, rate) for fault in faults)
+    finally:
+        platform.down()
+    return Drill(project=project.name, version=version, rounds=rounds)
+
+
+def _round(project: Project, version: str, fault: str, bodies: list[bytes], rate: float) -> Round:
+    bad = _registered_again(project.name, version)
+    plan = plan_rollout(project, bad, f"drill{bad}", force=False, reason="")
+    rollout = Rollout(plan, packaged(project.name, bad), project, fault=fault)
+    sender = traffic.Sender(serving.address(), project.name, bodies, rate, project.serve.sticky_header, mark=False)
+    with traffic.sending(sender):
+        time.sleep(1)
+        result, reasons = _result(rollout)
+        judged = time.monotonic()
+        if result != "promoted":
+            withdraw(rollout, "failed" if result == "failed" else "held", reasons)
+        time.sleep(1)
+    exposed = rollout.exposed or judged
+    return Round(
+        fault=fault,
+        result=result,
+        step=rollout.verdicts[-1][0] if rollout.verdicts and rollout.exposed else "",
+        detected=round(judged - exposed, 2),
+        recovered=round((rollout.withdrawn or judged) - judged, 3),
+        requests=sender.sent,
+        failed=sender.failed,
+        reason="; ".join(reasons),
+    )
+
+
+def _result(rollout: Rollout) -> tuple[str, tuple[str, ...]]:
+    try:
+        found = roll_out(rollout)
+    except PenstockError as error:
+        return "failed", (error.what,)
+    if not isinstance(found, Verdict):
+        return "promoted", ()
+    return ("failed" if found.decision == "fail" else "held"), found.reasons
+
+
+def _paced(project: Project) -> Project:
+    rollout = RolloutConfig.model_validate(
+        {**project.rollout.model_dump(), **PACE, "traffic": "live", "min_requests": 30}
+    )
+    return project.model_copy(update={"rollout": rollout})
+
+
+def _copy_ledger(project: str) -> None:
+    """The sandbox's ledger begins as the project's."""
+    source = Path(os.environ["PENSTOCK_DRILL_LEDGER"]) / project
+    folder = settings().ledger / project
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in source.glob("*.json"):
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+def _registered_again(project: str, version: str) -> str:
+    """The same release under a new version, in the sandbox's ledger."""
+    from penstock import ledger
+
+    event = ledger_store.append(
+        project,
+        lambda events: {
+            "kind": "registered",
+            "version": ledger.next_version(events, project),
+            "identity": f"drill-{len(events)}",
+            "record": ledger.find(events, version).record,  # type: ignore[union-attr]
+            "reason": "a drill",
+            "facts": {},
+        },
+    )
+    assert event is not None
+    return event.version
+
+
+if __name__ == "__main__":
+    found = sandboxed(sys.argv[1], sys.argv[2], float(sys.argv[3]), tuple(sys.argv[4:]))
+    sys.stdout.write(json.dumps(found.model_dump()) + "\n")
