@@ -95,6 +95,7 @@ def checkout(
     shutil.copyfile(mlflow_template, home / "mlflow" / "mlflow.db")
     (home / "environments").symlink_to(environments)
     variables = {"PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(home), "PENSTOCK_THREADS": "2"}
+    variables |= {"PENSTOCK_PRODUCTION_PORT": "0", "PENSTOCK_STAGING_PORT": "0"}  # any free one
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(root)
