@@ -50,8 +50,8 @@ def columns(body: bytes, most: int, limit: int, names: tuple[str, ...], allowed:
         if not rows:
             raise Refusal(422, "no rows", allowed="a stream of at least one row")
         return {name: _column(name, table.column(name), limit) for name in table.column_names}, rows
-    except MemoryError:
-        raise
+    except pa.ArrowMemoryError:  # no lack of memory: a length that was made up
+        raise Refusal(400, "malformed Arrow stream", found="a buffer that is larger than the memory") from None
     except (ValueError, OSError, struct.error, pa.ArrowException) as error:
         if isinstance(error, RowErrors):
             raise
@@ -94,9 +94,10 @@ def _check_messages(body: bytes) -> None:
         (held,) = struct.unpack_from("<q", body, length) if length else (0,)
         if size < 0 or held < 0:
             raise ValueError(f"the message at byte {at} has a negative length")
-        if kind and header and body[kind] in (DICTIONARY_BATCH, RECORD_BATCH):
+        (holds,) = struct.unpack_from("<B", body, kind) if kind else (0,)
+        if header and holds in (DICTIONARY_BATCH, RECORD_BATCH):
             batch = _place(body, header, header)
-            if body[kind] == DICTIONARY_BATCH:
+            if holds == DICTIONARY_BATCH:
                 data = _member(body, batch, 1)
                 batch = _place(body, data, data) if data else 0
             if batch and _member(body, batch, 3):

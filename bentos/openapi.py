@@ -35,6 +35,7 @@ REFUSALS: dict[int, tuple[str, list[dict[str, Any]]]] = {
         "Too many rows, or too many bytes.",
         [
             {"error": "too many rows", "found": 10001, "allowed": "10000 rows"},
+            {"error": "too many values", "found": "about 3000000", "allowed": "320000 values"},
             {"error": "body too large", "allowed": "8000000 bytes"},
         ],
     ),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
 from bentos import environment
+from bentos.application import Application
 from tests.bentos.conftest import serving
 
 JSON = "application/json"
@@ -66,14 +69,16 @@ def test_two_processes_answer_on_one_unix_socket_and_share_their_metrics(release
         listener.listen(128)
         shared = {"metrics": str(tmp_path / "metrics"), "PENSTOCK_LOG_DIR": str(tmp_path / "log" / "v1")}
         (tmp_path / "metrics").mkdir()
-        with serving(release, tmp_path / "a", listener, **shared) as first:
-            with serving(release, tmp_path / "b", listener, wait=False, **shared) as second:
-                until(lambda: len(list((tmp_path / "metrics").glob("counter_*.db"))) == 2)
-                assert [first.predict(release.row)[0] for _ in range(40)] == [200] * 40
-                assert first.metric("penstock_rows_total") == 40
-                first.stop()
-                assert [second.predict(release.row)[0] for _ in range(5)] == [200] * 5
-                assert second.metric("penstock_rows_total") == 45  # what the first one counted is not forgotten
+        with (
+            serving(release, tmp_path / "a", listener, **shared) as first,
+            serving(release, tmp_path / "b", listener, wait=False, **shared) as second,
+        ):
+            until(lambda: len(list((tmp_path / "metrics").glob("counter_*.db"))) == 2)
+            assert [first.predict(release.row)[0] for _ in range(40)] == [200] * 40
+            assert first.metric("penstock_rows_total") == 40
+            first.stop()
+            assert [second.predict(release.row)[0] for _ in range(5)] == [200] * 5
+            assert second.metric("penstock_rows_total") == 45  # what the first one counted is not forgotten
         lines = [line for path in (tmp_path / "log" / "v1").glob("*.jsonl") for line in path.read_text().splitlines()]
         assert len(lines) == 45
 
@@ -112,15 +117,48 @@ def test_many_at_once_are_told_to_come_back(release, tmp_path):
         until(lambda: server.predict(release.row)[0] == 200)
 
 
-def test_without_memory_the_process_ends_itself_and_says_so(release, tmp_path):
-    """300 MB are enough to start and for one row, but not for these."""
+def test_a_body_that_would_swell_is_refused_before_it_does(release, tmp_path):
     with serving(release, tmp_path, PENSTOCK_MEMORY_MB="300") as server:
-        assert server.predict(release.row)[0] == 200
-        body = b"[" + b"[[]]," * 1_500_000 + b"0]"  # 7.5 MB that become half a gigabyte
-        status, answer = server.predict(body)
-        assert (status, answer["error"]) == (500, "out of memory")
-        assert server.process.wait(20) is not None
-        assert server.log.count("out of memory") == 1
+        for body in (
+            b"[" + b"[[]]," * 1_500_000 + b"0]",
+            b"[" + b'{"id":[' * 1_000_000,
+            b'{"id":[' + b"1," * 3_900_000,
+        ):
+            status, answer = server.predict(body)
+            assert (status, answer["error"]) == (413, "too many values")
+        assert server.predict([release.row] * 10_000)[0] == 200
+
+
+def test_without_memory_the_answer_is_500_and_the_process_ends_itself(monkeypatch, caplog):
+    """In this process: a real lack of memory cannot be had at will, and some libraries abort at once."""
+    told: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda process, sent: told.append(sent) if process == os.getpid() else None)
+
+    class Predictions:
+        errors: ClassVar = [MemoryError(), RuntimeError("std::bad_alloc"), ValueError("another")]
+
+        def predict(self, body, kind, origin):
+            raise self.errors.pop(0)
+
+    application = Application(Predictions(), None, "tiny-v1", b"", 1000)
+    assert [asked(application) for _ in range(3)] == [500, 500, 500]
+    assert told == [signal.SIGTERM, signal.SIGTERM]
+    assert len(caplog.records) == 1  # at most one a minute
+
+
+def asked(application: Application) -> int:
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(application(scope, receive, send))
+    return sent[0]["status"]
 
 
 def until(true, seconds: float = 15) -> None:
