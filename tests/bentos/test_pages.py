@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bentos.docs_page import html as page
-from bentos.openapi import document, row_schema
+from bentos.openapi import document
+from bentos.row_schema import row_schema
 from penstock.config import FeaturesConfig, PackageConfig
 from penstock.rows import RowErrors, RowReader
 from penstock.schema import compile_spec, parse_schema
