@@ -16,9 +16,10 @@ SHOWN = 5
 
 
 class ProjectStatus(Value):
-    """One project as its ledger tells it; `events` are the last few, newest first."""
+    """One project as its ledger tells it. ``serving``: the version, or ""; `events` are the last few, newest first."""
 
     project: str
+    serving: str
     standing: str
     places: tuple[Place, ...]
     releases: int
@@ -64,6 +65,7 @@ def _project(name: str) -> ProjectStatus:
     events = read_ledger(name)
     return ProjectStatus(
         project=name,
+        serving=serves.version if (serves := ledger.serving(events)) else "",
         standing=standing(events),
         places=places(name),
         releases=sum(event.kind == "registered" for event in events),
