@@ -12,6 +12,7 @@ from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import PackagingError
 from penstock.refs import Evaluation, InfraCheck, Package, Splits
 from tasks import store
+from tasks.batches import raw_batches
 from tasks.caching import task
 from tasks.model_server import running_server, unpacked
 from tasks.serving_env import serving_python
@@ -104,11 +105,16 @@ def _sample(
 
 
 def _test_rows(splits: Splits, features: FeaturesConfig, count: int) -> pl.DataFrame:
+    """Every so many rows of the test split, at most ``count``, read batch by batch."""
     import polars as pl
 
     step = max(1, splits.rows[2] // count)
-    scan = pl.scan_parquet(store.locate(splits.test)).select(["__row__", *features.names])
-    return scan.gather_every(step).head(count).collect()
+    position = 0
+    chosen = []
+    for frame in raw_batches(store.locate(splits.test), ["__row__", *features.names]):
+        chosen.append(frame.gather_every(step, -position % step))
+        position += len(frame)
+    return pl.concat(chosen).head(count)
 
 
 def _answer(address: str, rows: Any) -> list[float]:
