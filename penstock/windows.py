@@ -1,0 +1,80 @@
+"""Windows of served traffic: what a monitor run took from the prediction log, each segment exactly once.
+
+A window's file is created once and never changed; what it lists is taken, and nothing else is. So a monitor that is
+killed has either taken a window whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.errors import StorageError
+from penstock.refs import FileRef, Value
+
+
+class Segment(Value):
+    """A closed file of the prediction log, named by the release that wrote it."""
+
+    model: str
+    name: str
+
+
+class Counts(Value):
+    """Requests of production in a window, clients' own: copies and those of a deploy flow stand apart."""
+
+    requests: int = 0
+    rows: int = 0
+    refused: dict[str, int] = {}  # noqa: RUF012  # pydantic copies defaults
+    replayed: int = 0
+    copies: int = 0
+
+    @property
+    def refused_requests(self) -> int:
+        return sum(self.refused.values())
+
+
+class Window(Value):
+    """One window. ``rows``: served predictions as `penstock/served.py` has them (Parquet), None where there are none.
+
+    ``since`` and ``until`` are nanoseconds since 1970 of the first and last record. ``profile``: whylogs, of the rows.
+    """
+
+    number: int
+    project: str
+    closed: str  # ISO 8601, UTC
+    since: int
+    until: int
+    segments: tuple[Segment, ...]
+    rows: FileRef | None
+    profile: FileRef | None
+    counts: Counts
+    models: dict[str, int]  # rows by release
+
+    @property
+    def seconds(self) -> float:
+        return max(self.until - self.since, 0) / 1e9
+
+
+def taken(windows: Sequence[Window]) -> set[Segment]:
+    """Every segment that some window has."""
+    return {segment for window in windows for segment in window.segments}
+
+
+def pending(found: Sequence[Segment], windows: Sequence[Window]) -> list[Segment]:
+    """The segments that no window has yet, oldest first: their names begin with the time they were opened."""
+    known = taken(windows)
+    return sorted((segment for segment in found if segment not in known), key=lambda segment: segment.name)
+
+
+def require_whole(windows: Sequence[Window], where: str) -> None:
+    """Raise StorageError if a window is missing, or if a segment was taken twice."""
+    for expected, window in enumerate(windows, 1):
+        if window.number != expected:
+            raise StorageError(
+                "A window's file is missing.",
+                where=where,
+                found=f"number {window.number} where {expected} should be",
+                next_step="put the file back from a backup: what it took would be counted again",
+            )
+    if sum(len(window.segments) for window in windows) != len(taken(windows)):
+        raise StorageError("Two windows took the same segment.", where=where, next_step="restore from a backup")
