@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -52,6 +53,13 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
     name = config_path(project).stem
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    if not dry_run:
+        from tasks.mlflow_aliases import tell_mlflow
+
+        sys.stdout.flush()  # traffic is back: what follows only tells others
+        problem = tell_mlflow(name)
+        if problem:
+            click.echo(problem, err=True)
 
 
 @click.command()

@@ -18,6 +18,7 @@ from penstock.rollout import Deployment
 from penstock.verdict import Verdict
 from tasks import artifacts, serving, traffic
 from tasks.approval import needs_approval, tell_waiting
+from tasks.mlflow_aliases import tell_mlflow
 from tasks.project import load_project
 from tasks.releases import packaged
 from tasks.rollout import (
@@ -74,6 +75,7 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
                 project=plan.project, version=plan.version, result="waiting for approval", serving=plan.champion
             )
         confirm_healthy(rollout)
+        tell_mlflow(plan.project)
         deployment = Deployment(
             project=plan.project,
             version=plan.version,
@@ -160,6 +162,7 @@ def _ended(
     rollout: Rollout, result: Literal["failed", "held"], reasons: tuple[str, ...]
 ) -> Deployment | State[Deployment]:
     serves = withdraw(rollout, result, reasons)
+    tell_mlflow(rollout.plan.project)
     deployment = Deployment(
         project=rollout.plan.project,
         version=rollout.plan.version,

@@ -6,6 +6,7 @@ The command `penstock rollback` does the same without Prefect, and so works when
 from __future__ import annotations
 
 from flows.lifecycle import flow
+from tasks.mlflow_aliases import tell_mlflow
 from tasks.project import load_project
 from tasks.rollback import Rollback, plan_rollback, roll_back
 
@@ -18,4 +19,8 @@ def rollback(config: str, reason: str, to: str = "", force: bool = False, dry_ru
     `penstock.errors.RolloutError` when there is nothing to go back to.
     """
     project = load_project(config).name
-    return plan_rollback(project, to, force) if dry_run else roll_back(project, reason, to, force)
+    if dry_run:
+        return plan_rollback(project, to, force)
+    done = roll_back(project, reason, to, force)
+    tell_mlflow(project)
+    return done

@@ -58,16 +58,21 @@ def mirror_to_mlflow(candidate: Candidate, release: Release, report: FileRef, pr
     """Log the run and, for a release, its model version. Raises PlatformError when the tracking server is not there:
     the release is registered all the same, and the next run of the project mirrors it."""
     with _readable_errors(release), locks.exclusive("mlflow"):
-        for name, value in CLIENT.items():
-            os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
-
-        if not settings().mlflow_uri:
-            (settings().home / "mlflow").mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+        client = connect()
         for earlier in _left_behind(release):
             _tell(client, *earlier)
         _tell(client, candidate, release, report, project)
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking server that gives up in time."""
+    for name, value in CLIENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    if not settings().mlflow_uri:
+        (settings().home / "mlflow").mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
 
 
 @task(reads=True)
@@ -84,8 +89,10 @@ def tracking_uri() -> str:
 def _left_behind(release: Release) -> Iterator[tuple[Candidate, Release, FileRef, Project]]:
     """What happened before ``release`` and was never told, oldest first, as far as its files are still there."""
     for event in read_ledger(release.project):
+        if event.sequence >= release.sequence or event.kind not in ("registered", "rejected"):
+            continue
         earlier = release_of(event)
-        if event.sequence >= release.sequence or is_mirrored.fn(earlier):
+        if is_mirrored.fn(earlier):
             continue
         with contextlib.suppress(PenstockError):
             candidate, report = recorded_candidate.fn(earlier), find_report.fn(earlier)
@@ -107,7 +114,7 @@ def _tell(client: MlflowClient, candidate: Candidate, release: Release, report: 
 
 def _mark(release: Release) -> Path:
     """The mark of one event at one MLflow: another server has not been told what this one has."""
-    server = hashlib.sha256(_without_secrets(settings().mlflow_uri).encode()).hexdigest()[:12]
+    server = hashlib.sha256(without_secrets(settings().mlflow_uri).encode()).hexdigest()[:12]
     name = f"{release.record.sha256}-{server}" if settings().mlflow_uri else release.record.sha256
     return settings().home / "mlflow" / "told" / release.project / name
 
@@ -219,16 +226,16 @@ def _readable_errors(release: Release) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  # MLflow's, SQLAlchemy's, requests' and the artifact store's own
-        said = _without_secrets(str(error)).strip() or type(error).__name__
+        said = without_secrets(str(error)).strip() or type(error).__name__
         # not `from error`: its text holds the address with its credentials, and Prefect would log it
         raise PlatformError(
             f"{release.version or 'The rejected candidate'} is registered, but MLflow could not be told.",
-            where=_without_secrets(tracking_uri()),
+            where=without_secrets(tracking_uri()),
             found=said.splitlines()[0][:300],
             next_step="make MLflow reachable, or correct PENSTOCK_MLFLOW_URI; the next train run catches up",
         ) from None
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
     """``text`` with neither user and password nor query in any address; it need not be an address itself."""
     return re.sub(r"\?[^\s?]*=\S*", "", re.sub(r"://\S*@", "://", text))

@@ -82,6 +82,7 @@ def mirrored(outcome) -> None:
     }
     version = client.get_model_version_by_alias("tiny", "blessed")
     assert version.tags["penstock.version"] == "tiny-v1"
+    assert client.get_model_version_by_alias("tiny", "champion").version == version.version  # deploy told who serves
     assert version.tags["penstock.dataset"] == outcome.candidate.dataset.version
     assert version.tags["penstock.bento"] == outcome.candidate.package.tag
     assert version.tags["penstock.environment"] == outcome.candidate.lineage.environment
