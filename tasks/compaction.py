@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.prediction_log import records
 from penstock.refs import FileRef
 from penstock.served import FIXED, PRODUCTION, column_of
-from penstock.windows import Counts
+from penstock.collected import Counts
 from tasks import store
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
-"""Windows of served traffic: what a monitor run took from the prediction log, each segment exactly once.
+"""What monitor runs took from the prediction log: each closed segment exactly once, in numbered windows.
 
-A window's file is created once and never changed; what it lists is taken, and nothing else is. So a monitor that is
-killed has either taken a window whole or not at all.
+A window's file is created once and never changed; the segments it lists are taken, and no others are. So a monitor that
+is killed has taken a window whole, or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from pydantic import Field
 
 from penstock.errors import StorageError
 from penstock.refs import FileRef, Value
@@ -20,11 +22,11 @@ class Segment(Value):
 
 
 class Counts(Value):
-    """Requests of production in a window, clients' own: copies and those of a deploy flow stand apart."""
+    """Requests of production: those that clients sent, and beside them a deploy flow's own and mirrored copies."""
 
     requests: int = 0
     rows: int = 0
-    refused: dict[str, int] = {}  # noqa: RUF012  # pydantic copies defaults
+    refused: dict[str, int] = Field(default_factory=dict)
     replayed: int = 0
     copies: int = 0
 
@@ -33,10 +35,11 @@ class Counts(Value):
         return sum(self.refused.values())
 
 
-class Window(Value):
+class Collected(Value):
     """One window. ``rows``: served predictions as `penstock/served.py` has them (Parquet), None where there are none.
 
-    ``since`` and ``until`` are nanoseconds since 1970 of the first and last record. ``profile``: whylogs, of the rows.
+    ``since`` and ``until``: nanoseconds since 1970 of the first and the last request. ``models``: rows by release.
+    ``profile``: whylogs, of the rows.
     """
 
     number: int
@@ -48,25 +51,29 @@ class Window(Value):
     rows: FileRef | None
     profile: FileRef | None
     counts: Counts
-    models: dict[str, int]  # rows by release
+    models: dict[str, int]
 
     @property
     def seconds(self) -> float:
         return max(self.until - self.since, 0) / 1e9
 
+    def __str__(self) -> str:
+        refused = f", {self.counts.refused_requests:,} refused" if self.counts.refused_requests else ""
+        return f"window {self.number}: {self.counts.requests:,} requests, {self.counts.rows:,} rows{refused}"
 
-def taken(windows: Sequence[Window]) -> set[Segment]:
+
+def taken(windows: Sequence[Collected]) -> set[Segment]:
     """Every segment that some window has."""
     return {segment for window in windows for segment in window.segments}
 
 
-def pending(found: Sequence[Segment], windows: Sequence[Window]) -> list[Segment]:
+def pending(found: Sequence[Segment], windows: Sequence[Collected]) -> list[Segment]:
     """The segments that no window has yet, oldest first: their names begin with the time they were opened."""
     known = taken(windows)
     return sorted((segment for segment in found if segment not in known), key=lambda segment: segment.name)
 
 
-def require_whole(windows: Sequence[Window], where: str) -> None:
+def require_whole(windows: Sequence[Collected], where: str) -> None:
     """Raise StorageError if a window is missing, or if a segment was taken twice."""
     for expected, window in enumerate(windows, 1):
         if window.number != expected:

@@ -7,17 +7,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from penstock.errors import StorageError
-from penstock.windows import Segment, Window, require_whole
+from penstock.collected import Collected, Segment, require_whole
 from tasks import store
 from tasks.settings import settings
 
 
-def read_windows(project: str) -> list[Window]:
+def read_windows(project: str) -> list[Collected]:
     """Every window of a project, in order. Raises StorageError if one is damaged or missing."""
     windows = []
     for path in sorted(_folder(project).glob("[0-9]*.json")):
         try:
-            windows.append(Window.model_validate_json(path.read_bytes()))
+            windows.append(Collected.model_validate_json(path.read_bytes()))
         except (OSError, ValidationError) as error:
             raise StorageError(
                 "A window's file cannot be read.",
@@ -29,7 +29,7 @@ def read_windows(project: str) -> list[Window]:
     return windows
 
 
-def append_window(window: Window) -> None:
+def append_window(window: Collected) -> None:
     """Take the window's segments. Raises FileExistsError if another monitor has closed a window meanwhile."""
     folder = _folder(window.project)
     with store.readable_errors(folder):
