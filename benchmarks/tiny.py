@@ -142,20 +142,22 @@ def serves(version: str, *, warm: str = "") -> None:
     from tasks import release_server, serving
     from tasks.project import load_project
     from tasks.releases import packaged, server_of, tell
+    from tasks.rollout import deploying
     from tasks.settings import settings
 
     serve = load_project("tiny").serve
-    for each in filter(None, (warm, version)):
-        serving.start(server_of(packaged("tiny", each), serve))
-        assert release_server.becomes_ready(each), each
     route = Route(champion=version, serve=serve)
-    serving.change(
-        lambda desired: with_route(with_route(desired, "staging", "tiny", route), "production", "tiny", route)
-    )
-    serving.retire("tiny", keep=warm)
-    for path in (settings().ledger / "tiny").glob("*.json"):
-        if '"registered"' not in path.read_text():
-            path.unlink()
-    for each in filter(None, (warm, version)):
-        tell("tiny", "promoted", each, "the drill begins")
-        tell("tiny", "healthy", each, "the drill begins")
+    with deploying("tiny"):  # the warden waits
+        with serving.kept(version), serving.kept(warm or version):
+            for each in filter(None, (warm, version)):
+                serving.start(server_of(packaged("tiny", each), serve))
+                assert release_server.becomes_ready(each), each
+            for place in ("production", "staging"):
+                serving.change(lambda desired, place=place: with_route(desired, place, "tiny", route))
+        serving.retire("tiny", keep=warm)
+        for path in (settings().ledger / "tiny").glob("*.json"):
+            if '"registered"' not in path.read_text():
+                path.unlink()
+        for each in filter(None, (warm, version)):
+            tell("tiny", "promoted", each, "the drill begins")
+            tell("tiny", "healthy", each, "the drill begins")

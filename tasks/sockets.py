@@ -34,8 +34,10 @@ def prepare() -> Path:
         _pointer().unlink(missing_ok=True)
     else:
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{name}"
-        write_atomic(_pointer(), os.fsencode(path))
+        path = folder()
+        if path == _beside() or not path.is_dir():
+            path = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{name}"
+            write_atomic(_pointer(), os.fsencode(path))
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or path.is_symlink():
@@ -48,8 +50,8 @@ def prepare() -> Path:
 
 
 def remove_others(run: str) -> None:
-    """Remove the sockets of releases that an earlier start of supervisord listened on."""
-    for socket in folder().glob("*-v*.*.sock"):
+    """Remove the sockets of releases and gateways that are from an earlier start of supervisord."""
+    for socket in folder().glob("*.*.sock"):
         if not socket.name.endswith(f".{run}.sock"):
             socket.unlink(missing_ok=True)
 

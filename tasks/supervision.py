@@ -191,22 +191,24 @@ def end_orphans() -> None:
             process.kill()
 
 
-def owns_listener(port: int) -> bool:
-    """Whether a process of this home that outlives supervisord listens on the port."""
+def listeners(ports: set[int]) -> list[psutil.Process]:
+    """Who listens on one of these ports, as far as this user may know."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if _is_ours(process) and any(found.laddr.port == port for found in process.net_connections("tcp4")):
-                return True
-    return False
+            if any(each.status == "LISTEN" and each.laddr.port in ports for each in process.net_connections("tcp4")):
+                found.append(process)
+    return found
 
 
 def _is_orphan(process: psutil.Process, supervisor: int) -> bool:
     with contextlib.suppress(psutil.Error):
-        return _is_ours(process) and supervisor not in {parent.pid for parent in process.parents()}
+        return is_ours(process) and supervisor not in {parent.pid for parent in process.parents()}
     return False
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def is_ours(process: psutil.Process) -> bool:
+    """Whether the process is one of this home that outlives supervisord."""
     with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
         return process.environ().get(OWNER) == str(settings().home)
     return False
