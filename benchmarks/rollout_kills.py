@@ -30,18 +30,22 @@ UP = ("-c", "from tasks import platform; platform.serve()")  # `penstock up` but
 
 @dataclass(frozen=True)
 class Round:
-    """``outage``: longest gap between good answers (s); ``recovered``: from the kill until all agreed again (s)."""
+    """``outage``: longest gap between good answers (s); ``recovered``: from the kill until all agreed again (s).
+
+    ``failed``: when, in seconds after the kill, the requests were sent that no good answer came to.
+    """
 
     kill: str
     at: float
     requests: int
-    failed: int
+    failed: tuple[float, ...]
     outage: float
     recovered: float
     wrong: tuple[str, ...]
 
     def __str__(self) -> str:
-        seen = f"{self.failed} of {self.requests:,} requests failed, outage {self.outage:5.2f} s"
+        when = f" ({self.failed[0]:.2f} to {self.failed[-1]:.2f} s after)" if self.failed else ""
+        seen = f"{len(self.failed)} of {self.requests:,} requests failed{when}, outage {self.outage:5.2f} s"
         found = f"agrees again after {self.recovered:5.2f} s" if not self.wrong else f"DISAGREES: {self.wrong}"
         return f"{self.kill:<12} after {self.at:4.1f} s: {seen}, {found}"
 
@@ -57,7 +61,7 @@ def kill_round(tiny: Tiny, kill: str, seed: int, bodies: Sequence[bytes], rate: 
         for pid in victims(kill, deploy, chance):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        killed = time.monotonic()
+        killed, at = time.monotonic(), time.time()
         if kill in ("supervisord", "everything"):
             tiny.python(*UP)
         wrong = _agree(killed)
@@ -65,7 +69,8 @@ def kill_round(tiny: Tiny, kill: str, seed: int, bodies: Sequence[bytes], rate: 
         deploy.communicate(timeout=120)
         wrong = wrong or _agree(time.monotonic())
         time.sleep(0.5)
-    return Round(kill, moment, len(seen.requests), len(seen.failed), seen.outage, recovered, tuple(wrong))
+    failed = tuple(round(request.at - at, 2) for request in seen.failed)
+    return Round(kill, moment, len(seen.requests), failed, seen.outage, recovered, tuple(wrong))
 
 
 def victims(kill: str, deploy: subprocess.Popen[str], chance: random.Random) -> list[int]:

@@ -173,7 +173,9 @@ def _run_gateway(desired: Desired, *others: Program) -> Desired:
     if chosen != desired.ports:
         desired = _saved(desired.model_copy(update={"ports": chosen}))
     gateway_files.bootstrap(desired.ports)
-    supervision.add(*others, gateway_files.program())
+    known = gateway_files.clusters().keys() & desired.servers.keys()
+    # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
+    supervision.add(*others, gateway_files.program(), starting=lambda: _deliver_clusters(desired, known))
     return desired
 
 
@@ -191,8 +193,8 @@ def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
     paths = {version: str(release_server.socket_of(version)) for version in versions}
     for version, path in gateway_files.clusters().items():
         # after supervisord was killed, servers of before go on at another socket until the new ones are ready
-        if version in versions and path != paths[version] and not release_server.is_ready(version):
-            paths[version] = path
+        if version in versions and path != paths[version] and sockets.listening(Path(path)):
+            paths[version] = paths[version] if release_server.is_ready(version) else path
     found = gateway.clusters(paths)
     gateway_files.deliver("clusters", found, f"{desired.revision}.{supervision.run_id()}.{len(found)}")
 

@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,11 @@ files={folder}/conf.d/*.conf
 """
 
 
-def ensure() -> None:
-    """Start supervisord if it is not there. The caller holds the lock `platform`."""
+def ensure(starting: Callable[[], None] = lambda: None) -> None:
+    """Start supervisord if it is not there. The caller holds the lock `platform`.
+
+    ``starting`` is called before it starts: `run_id()` is then the one that it will have.
+    """
     if running():
         return
     _end(_lost())
@@ -63,6 +66,7 @@ def ensure() -> None:
     write_atomic(conf, text.encode())
     run = secrets.token_hex(4)
     write_atomic(_folder() / "run", run.encode())
+    starting()
     environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | {RUN: run}
     said = subprocess.run(  # returns when it has become a daemon
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)],
@@ -99,14 +103,14 @@ def running() -> bool:
         return False
 
 
-def add(*wanted: Program) -> None:
+def add(*wanted: Program, starting: Callable[[], None] = lambda: None) -> None:
     """Run programs, and replace those that are to run otherwise. The caller holds the lock `platform`.
 
     Starts supervisord if need be, and then with the programs' files already there: each is started once, the right way.
     """
     for program in wanted:
         programs.write(program)
-    ensure()
+    ensure(starting)
     with _readable_errors(", ".join(program.name for program in wanted)):
         rpc = _update()
         for found in list(processes().values()):
