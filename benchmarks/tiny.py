@@ -116,7 +116,7 @@ def trained(root: Path, environments: Path) -> Tiny:
 
 
 @contextlib.contextmanager
-def within(tiny: Tiny) -> Iterator[None]:
+def within(tiny: Tiny) -> Iterator[Tiny]:
     """This process's settings point to the checkout; what runs there is stopped at the end."""
     from tasks import platform
     from tasks.settings import settings
@@ -126,14 +126,25 @@ def within(tiny: Tiny) -> Iterator[None]:
     settings.cache_clear()
     try:
         with contextlib.chdir(tiny.root):
-            yield
-            platform.down()
+            try:
+                yield tiny
+            finally:
+                platform.down()
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         sys.path[:] = path
         sys.modules.pop("tiny_source", None)
         settings.cache_clear()
+
+
+def bodies(most: int = 200) -> list[bytes]:
+    """Rows of the test split, each as a request."""
+    from tasks import traffic
+    from tasks.project import load_project
+    from tasks.releases import packaged
+
+    return traffic.held_out(packaged("tiny").candidate, load_project("tiny").features, most)
 
 
 def serves(version: str, *, warm: str = "") -> None:
