@@ -71,7 +71,7 @@ class Application:
         post = self._posts.get(path)
         page = None if post else self._pages.at(path)
         route = post or (page.name if page else "other")
-        origin = Origin(identity.decode(), self._source_of(headers), headers.get(b"accept", b"") == ARROW)
+        origin = Origin(identity.decode(), self._source_of(headers), ARROW in headers.get(b"accept", b""))
         try:
             if self._key and path not in OPEN and not self._has_key(headers):
                 raise Refusal(401, "no valid API key", allowed="Authorization: Bearer KEY, or x-api-key: KEY")

@@ -43,15 +43,15 @@ def columns(body: bytes, most: int, limit: int, names: tuple[str, ...], allowed:
                 if rows > most:
                     raise Refusal(413, "too many rows", found=f"{rows} or more", allowed=f"{most} rows")
                 for column in batch.columns:
-                    _check_views(column, limit)
+                    _check_views(column.dictionary if pa.types.is_dictionary(column.type) else column, limit)
                 batch.validate(full=True)
                 batches.append(batch)
             table = pa.Table.from_batches(batches, stream.schema)
         if not rows:
             raise Refusal(422, "no rows", allowed="a stream of at least one row")
         return {name: _column(name, table.column(name), limit) for name in table.column_names}, rows
-    except MemoryError:
-        raise
+    except pa.ArrowMemoryError:  # no lack of memory: a length that was made up
+        raise Refusal(400, "malformed Arrow stream", found="a buffer that is larger than the memory") from None
     except (ValueError, OSError, struct.error, pa.ArrowException) as error:
         if isinstance(error, RowErrors):
             raise
@@ -94,9 +94,10 @@ def _check_messages(body: bytes) -> None:
         (held,) = struct.unpack_from("<q", body, length) if length else (0,)
         if size < 0 or held < 0:
             raise ValueError(f"the message at byte {at} has a negative length")
-        if kind and header and body[kind] in (DICTIONARY_BATCH, RECORD_BATCH):
+        (holds,) = struct.unpack_from("<B", body, kind) if kind else (0,)
+        if header and holds in (DICTIONARY_BATCH, RECORD_BATCH):
             batch = _place(body, header, header)
-            if body[kind] == DICTIONARY_BATCH:
+            if holds == DICTIONARY_BATCH:
                 data = _member(body, batch, 1)
                 batch = _place(body, data, data) if data else 0
             if batch and _member(body, batch, 3):
@@ -160,12 +161,16 @@ def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
             array = array.cast(pa.float32())
         missing = array.is_null().to_numpy(zero_copy_only=False)
         return Numbers((array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False), missing)
-    if pa.types.is_string_view(kind):
+    coded = pa.types.is_dictionary(kind)
+    values = kind.value_type if coded else kind
+    if pa.types.is_string_view(values) and coded:
+        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.large_string()))
+    elif pa.types.is_string_view(values):
         array = array.cast(pa.large_string())
-    elif not (_is_text(kind) or (pa.types.is_dictionary(kind) and _is_text(kind.value_type))):
+    elif not (pa.types.is_string(values) or pa.types.is_large_string(values)):
         said = f"must be numbers, texts or truth values, not {str(kind)[:60]}"
         raise RowErrors([Problem(0, name, said)], 1)
-    if not pa.types.is_dictionary(kind):
+    if not coded:
         array = array.dictionary_encode()
     index = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     used, counts = np.unique(index[index >= 0], return_counts=True)  # a dictionary may be much larger than the rows
@@ -173,9 +178,3 @@ def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
     if sum(len(text or "") * count for text, count in zip(distinct, counts.tolist(), strict=True)) > limit:
         raise ValueError(TOO_LONG.format(limit))
     return Coded(distinct, np.where(index < 0, -1, np.searchsorted(used, index)))
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from bentos.openapi import row_schema
+from bentos.row_schema import row_schema
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }

@@ -8,11 +8,19 @@ from typing import Any
 from bentos.refusal import Refusal
 from penstock.rows import LONGEST_NAME, SHOWN, Problem, RowErrors
 
+SMALL = 65_536  # bytes that cannot become much, whatever they are
+NESTED = 10  # values beside its fields that a row may have on average, in fields that are ignored
 
-def rows(body: bytes, most: int) -> list[Any]:
-    """The rows, of which any may still be wrong. Raises Refusal, and RowErrors for a field that stands twice."""
+
+def rows(body: bytes, most: int, fields: int) -> list[Any]:
+    """The rows, of which any may still be wrong. Raises Refusal, and RowErrors for a field that stands twice.
+
+    ``most``: rows; ``fields``: that a row may have.
+    """
     import orjson
 
+    if len(body) > SMALL:
+        _refuse_swelling(body, most * (fields + NESTED))
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -26,6 +34,13 @@ def rows(body: bytes, most: int) -> list[Any]:
     if not _plain(body, found):
         _refuse_doubled(body)
     return found
+
+
+def _refuse_swelling(body: bytes, most: int) -> None:
+    """Raise Refusal for many more values than ``most`` good rows could have: `[],` is three bytes, and a list is 56."""
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > most:
+        raise Refusal(413, "too many values", found=f"about {values}", allowed=f"{most} values")
 
 
 def _plain(body: bytes, found: list[Any]) -> bool:

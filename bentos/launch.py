@@ -48,6 +48,7 @@ def main() -> None:
         sys.exit(f"The server does not start: {error}.")
     if told.memory_mb:
         resource.setrlimit(resource.RLIMIT_DATA, (told.memory_mb << 20, told.memory_mb << 20))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each of its threads takes 40 MB, and none has anything to do
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # others reserve much more than they use
     import bentoml
     import uvicorn

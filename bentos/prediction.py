@@ -112,7 +112,7 @@ class Predictions:
             limit = self._scorer.spec["max_body_bytes"]
             columns, count = arrow_body.columns(body, most, limit, reader.names, reader.allowed)
             return reader.read_columns(columns, count), columns
-        rows = json_body.rows(body, most)
+        rows = json_body.rows(body, most, len(reader.allowed))
         return reader.read(rows), rows
 
     @staticmethod

@@ -18,6 +18,8 @@ class GoneError(Exception):
 
 def kind(headers: dict[bytes, bytes]) -> bytes:
     """The media type of the body, JSON or ARROW. Raises Refusal for any other."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise Refusal(415, "unsupported content encoding", allowed="none: send the body as it is")
     given = headers.get(b"content-type", b"")
     if given in (JSON, ARROW):
         return given
@@ -26,8 +28,6 @@ def kind(headers: dict[bytes, bytes]) -> bytes:
         found = plain[:LONGEST_SHOWN].decode("latin-1")
         allowed = f"{JSON.decode()}, {ARROW.decode()}"
         raise Refusal(415, "unsupported content type", found=found, allowed=allowed)
-    if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() != b"identity":
-        raise Refusal(415, "unsupported content encoding", allowed="none: send the body as it is")
     return plain
 
 

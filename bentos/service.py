@@ -6,6 +6,7 @@ two servers of it is in the environment, see `bentos/launch.py`.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -56,6 +57,8 @@ class Model:
         predictions = Predictions(scorer, release, self._log, privacy)
         pages = Pages(scorer.about, scorer.spec, dict(stored.info.labels), release)
         loaded["application"] = Application(predictions, pages, release, told.api_key, scorer.spec["max_body_bytes"])
+        gc.collect()
+        gc.freeze()  # what is loaded stays: looking for garbage in it would hold up requests
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def end(self) -> None:

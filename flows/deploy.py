@@ -16,8 +16,8 @@ from flows.lifecycle import flow, rollout_state
 from penstock.errors import PackagingError
 from penstock.rollout import Deployment
 from penstock.verdict import Verdict
-from tasks import serving, traffic
-from tasks.approval import needs_approval
+from tasks import artifacts, serving, traffic
+from tasks.approval import needs_approval, tell_waiting
 from tasks.project import load_project
 from tasks.releases import packaged
 from tasks.rollout import (
@@ -67,17 +67,19 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
         if isinstance(failed, Verdict):
             return _ended(rollout, "failed" if failed.decision == "fail" else "held", failed.reasons)
         if failed:
+            tell_waiting(plan.project, plan.version)
             return Deployment(
                 project=plan.project, version=plan.version, result="waiting for approval", serving=plan.champion
             )
         confirm_healthy(rollout)
-        return Deployment(
+        deployment = Deployment(
             project=plan.project,
             version=plan.version,
             result="healthy",
             serving=plan.version,
             verdicts=tuple(rollout.verdicts),
         )
+        return _shown(deployment)
 
 
 def roll_out(rollout: Rollout) -> Verdict | str:
@@ -143,6 +145,20 @@ def _goes_on(rollout: Rollout, verdict: Verdict) -> bool:
     return verdict.decision == "pass"
 
 
+def _shown(deployment: Deployment) -> Deployment:
+    """The steps and their verdicts as a table in the Prefect UI."""
+    rows = [
+        {
+            "step": step,
+            "verdict": verdict.decision,
+            "why": "; ".join(verdict.reasons or [c.text for c in verdict.checks]),
+        }
+        for step, verdict in deployment.verdicts
+    ]
+    artifacts.table(f"rollout-{deployment.version}", rows)
+    return deployment
+
+
 def _ended(
     rollout: Rollout, result: Literal["failed", "held"], reasons: tuple[str, ...]
 ) -> Deployment | State[Deployment]:
@@ -155,4 +171,4 @@ def _ended(
         reasons=reasons,
         verdicts=tuple(rollout.verdicts),
     )
-    return rollout_state(deployment.error())
+    return rollout_state(_shown(deployment).error())

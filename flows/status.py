@@ -16,12 +16,17 @@ SHOWN = 5
 
 
 class ProjectStatus(Value):
-    """One project as its ledger tells it; `events` are the last few, newest first."""
+    """One project as its ledger tells it. ``serving``, ``waiting`` (for approval): a version, or "".
+
+    ``events`` are the last few, newest first.
+    """
 
     project: str
+    serving: str
     standing: str
     places: tuple[Place, ...]
     releases: int
+    waiting: str
     quarantined: dict[str, str]
     events: tuple[Event, ...]
 
@@ -38,6 +43,11 @@ class Status(Value):
         for project in self.projects:
             lines.append(f"{project.project}: {project.standing}")
             lines += [str(place) for place in project.places]
+            if project.waiting:
+                lines.append(
+                    f"  {project.waiting} waits for a person: penstock approve {project.project} {project.waiting} "
+                    '--reason "..."'
+                )
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             for event in project.events:
                 subject = event.version or "candidate"
@@ -64,9 +74,11 @@ def _project(name: str) -> ProjectStatus:
     events = read_ledger(name)
     return ProjectStatus(
         project=name,
+        serving=serves.version if (serves := ledger.serving(events)) else "",
         standing=standing(events),
         places=places(name),
         releases=sum(event.kind == "registered" for event in events),
+        waiting=ledger.waiting(events),
         quarantined=ledger.quarantined(events),
         events=tuple(reversed(events[-SHOWN:])),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock import ledger
 from penstock.candidate import Outcome
 from tasks import platform
 from tasks.registry import read_ledger
@@ -17,6 +18,7 @@ SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")
 def as_dict(outcome: Outcome, changed: bool) -> dict[str, Any]:
     """The summary for scripts."""
     candidate, release = outcome.candidate, outcome.release
+    events = read_ledger(release.project)
     return {
         "project": release.project,
         "verdict": release.verdict,
@@ -30,7 +32,8 @@ def as_dict(outcome: Outcome, changed: bool) -> dict[str, Any]:
         "bento": candidate.package.tag if candidate.package else "",
         "report": str(report_path(release.project, release.version or f"rejected-{release.sequence}")),
         "prefect": platform.address(),
-        "serves": standing(read_ledger(release.project)),
+        "serves": standing(events),
+        "waiting": ledger.waiting(events),
         "call": call(release.project),
     }
 
@@ -66,11 +69,11 @@ def as_text(outcome: Outcome, changed: bool) -> str:
     if facts["version"]:
         lines.append(("serves", facts["serves"]))
         lines.append(("call it", facts["call"] or f"penstock serve {facts['project']}"))
+        name = facts["project"]
         lines.append(
-            (
-                "next",
-                f"change configs/{facts['project']}.yaml; `penstock plan {facts['project']}` says what would run again",
-            )
+            ("next", f"penstock approve {name} {facts['waiting']} --reason ...; then penstock deploy {name}")
+            if facts["waiting"]
+            else ("next", f"change configs/{name}.yaml; `penstock plan {name}` says what would run again")
         )
     return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])
 

@@ -59,7 +59,6 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     serving = prepare_serving.submit(requirements)
     if not is_planning():
         start_builder()
-        load_early()
     model = train_model(splits, project.features, project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate)
     baseline = None
@@ -69,6 +68,8 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
     package = check = None
     if decision.passed:
+        if not is_planning():
+            load_early()
         package = package_model(
             model,
             evaluation,

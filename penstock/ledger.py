@@ -15,6 +15,7 @@ Kind = Literal[
     "registered",  # a candidate passed its gates: a version
     "rejected",  # a candidate did not
     "staged",  # answers in staging exactly what it answered in training
+    "waiting",  # needs a person's word before production
     "approved",  # a person lets it into production
     "refused",  # a person does not
     "shadow",  # gets copies of production requests
@@ -134,6 +135,12 @@ def approval(events: Sequence[Event], version: str) -> Event | None:
         if event.version == version and event.kind in ("failed", "rolled back", "quarantined"):
             return None
     return None
+
+
+def waiting(events: Sequence[Event]) -> str:
+    """The version that waits for a person's word, or ""."""
+    last = next((event for event in reversed(events) if event.kind not in ("registered", "rejected", "drilled")), None)
+    return last.version if last is not None and last.kind == "waiting" else ""
 
 
 class Tenure(Value):

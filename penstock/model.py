@@ -51,9 +51,12 @@ def fit(
     *,
     threads: int,
     cache_prefix: str | None = None,
+    binned: Callable[[], None] = lambda: None,
     progress: Callable[[int, float], None],
 ) -> Fit:
     """Train with early stopping on the validation rows' log loss; ``cache_prefix`` is where external memory goes.
+
+    ``binned`` is called once between reading the data and the first tree.
 
     Raises TrainingError when XGBoost refuses the parameters, a loss is not finite, or, with
     ``train.on_no_convergence: fail``, the best iteration is the first or the last.
@@ -79,6 +82,7 @@ def fit(
         held_out = matrix(
             iterator(validation, **external), ref=rows, enable_categorical=True, nthread=threads, **binning
         )
+        binned()
         _refuse_unknown(train.params, xgb.Booster(parameters, [rows]).save_config())
         booster = xgb.train(
             parameters,

@@ -25,6 +25,12 @@ def needs_approval(project: Project, version: str) -> bool:
     return word is None
 
 
+def tell_waiting(project: str, version: str) -> None:
+    """The ledger says that the release waits, once."""
+    if ledger.waiting(read_ledger(project)) != version:
+        tell(project, "waiting", version, f'penstock approve {project} {version} --reason "..."')
+
+
 def approve(project: str, version: str, reason: str) -> Event:
     return _said(project, "approved", version, reason)
 

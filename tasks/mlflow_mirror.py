@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BATCH = 900  # metrics that one call may log; MLflow allows 1000
+# what the client loads at its first call to a database, after MLflow itself
+STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 CLIENT = {
     # MLflow's own are 7 retries and 120 s each: a run would hang for minutes on a server that is away
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -46,8 +48,9 @@ CLIENT = {
 
 
 def load_early() -> None:
-    """Begin to import MLflow in a thread: it takes a second, which training has to spare."""
-    threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()
+    """Begin to import MLflow in a thread: two seconds, in which packaging and its check wait for other processes."""
+    names = ["mlflow"] if settings().mlflow_uri else ["mlflow", *STORES]
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in names], daemon=True).start()
 
 
 @task(cached=False)

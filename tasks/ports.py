@@ -27,7 +27,7 @@ def chosen(before: Ports) -> Ports:
         ("staging", before.staging or given.staging_port),
         ("metrics", before.metrics or METRICS * bool(given.production_port)),
     ):
-        found[name] = free(wanted, taken)
+        found[name] = free(wanted, taken, wait=0)
         taken.add(found[name])
     return Ports(**found)
 
@@ -48,12 +48,12 @@ def alone(ports: Ports) -> bool:
     return all(map(supervision.is_ours, supervision.listeners(set(ports.model_dump().values()))))
 
 
-def free(wanted: int, taken: set[int] | None = None) -> int:
+def free(wanted: int, taken: set[int] | None = None, wait: float = 3) -> int:
     """``wanted`` if nobody has it, else one that nobody has.
 
-    Waits a little for ``wanted``: after kill -9 of supervisord what it started is still ending.
+    Waits up to ``wait`` seconds for ``wanted``: after kill -9 of supervisord what it started is still ending.
     """
-    end = time.monotonic() + 3
+    end = time.monotonic() + wait
     while wanted and listening(wanted) and time.monotonic() < end:
         time.sleep(0.1)
     for port in (wanted, 0, 0, 0):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.config import FeaturesConfig
 from penstock.refs import Splits
 from tasks import store
+from tasks.batches import raw_batches
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,12 +28,16 @@ def example_row(splits: Splits, features: FeaturesConfig) -> dict[str, Any]:
 
 
 def sample_rows(splits: Splits, features: FeaturesConfig, count: int) -> pl.DataFrame:
-    """At most ``count`` rows spread over the test split: `__row__` and the features."""
+    """Every so many rows of the test split, at most ``count``, read batch by batch: `__row__` and the features."""
     import polars as pl
 
     step = max(1, splits.rows[2] // count)
-    scan = pl.scan_parquet(store.locate(splits.test)).select(["__row__", *features.names])
-    return scan.gather_every(step).head(count).collect()
+    position = 0
+    chosen = []
+    for frame in raw_batches(store.locate(splits.test), ["__row__", *features.names]):
+        chosen.append(frame.gather_every(step, -position % step))
+        position += len(frame)
+    return pl.concat(chosen).head(count)
 
 
 def known_rows(frame: pl.DataFrame, splits: Splits) -> pl.DataFrame:

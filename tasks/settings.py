@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from penstock.errors import ConfigError
+from tasks import memory
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -82,6 +83,7 @@ def settings() -> Settings:
     """This process's settings, with `root` and `home` made absolute. Raises ConfigError outside a checkout."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    memory.share_heaps()
     try:
         given = Settings()
     except ValidationError as error:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from penstock.refs import Value
+from tasks import memory
 
 LONG = 0.5  # seconds after which even a look-up is worth a line
 
@@ -43,6 +44,7 @@ def observed(name: str) -> Iterator[Step]:
         step.state, step.quiet = "failed", False
         raise
     finally:
+        memory.give_back()  # the next step's peak comes on top of what is left of this one
         seconds = time.monotonic() - began
         state = "quiet" if step.quiet and seconds < LONG else step.state
         emit(StepEvent(name=name, state=state, seconds=seconds, summary=step.summary))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from penstock.config import FeaturesConfig, TrainConfig
 from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
-from tasks import store
+from tasks import memory, store
 from tasks.batches import encoded_batches
 from tasks.caching import task
 from tasks.settings import settings
@@ -33,6 +33,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
             train,
             threads=settings().cpus,
             cache_prefix=f"{folder}/matrix" if folder else None,
+            binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training
             progress=_progress(train.rounds),
         )
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -103,18 +104,28 @@ def checkout(
     tmp_path: Path, environments: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Checkout]:
     """The tiny project in a folder of its own; this process's settings point there."""
+    with new_checkout(tmp_path, environments, mlflow_template, monkeypatch) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def new_checkout(
+    folder: Path, environments: Path, mlflow_template: Path, patch: pytest.MonkeyPatch
+) -> Iterator[Checkout]:
+    """``checkout`` for fixtures that live longer than one test."""
     from tasks.settings import settings
 
-    root = tmp_path / "checkout"
+    root = folder / "checkout"
     shutil.copytree(TINY, root, ignore=shutil.ignore_patterns("__pycache__"))
     home = root / ".penstock"
     (home / "mlflow").mkdir(parents=True)
     shutil.copyfile(mlflow_template, home / "mlflow" / "mlflow.db")
     (home / "environments").symlink_to(environments)
     variables = {"PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(home), "PENSTOCK_THREADS": "2"}
+    variables |= {"PENSTOCK_PRODUCTION_PORT": "0", "PENSTOCK_STAGING_PORT": "0"}  # any free one
     for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(root)
+        patch.setenv(name, value)
+    patch.chdir(root)
     path = list(sys.path)
     settings.cache_clear()
     yield Checkout(root, home, variables)

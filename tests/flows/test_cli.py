@@ -39,7 +39,7 @@ def test_the_whole_story(live):
 
     status = live.penstock("status", "tiny").stdout
     assert "tiny: tiny-v1" in status
-    assert json.loads(live.penstock("status", "--json").stdout)["projects"][0]["champion"] == "tiny-v1"
+    assert json.loads(live.penstock("status", "--json").stdout)["projects"][0]["serving"] == "tiny-v1"
     assert live.penstock("report", "tiny").stdout.strip().endswith("latest.html")
     assert live.penstock("report", "tiny", "tiny-v1").stdout.strip().endswith("tiny-v1.html")
     missing = live.penstock("report", "tiny", "tiny-v7")

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from flows.ingest import ingest
 from flows.plan import nothing_to_do, plan_run
 from flows.run import run
 from flows.train import train
@@ -14,12 +15,19 @@ from penstock.errors import Rejected
 from tasks import store
 from tasks.registry import read_ledger
 from tasks.reporting import report_path
+from tasks.rollback import answering
 
 STRICT = {"metrics": {"auc": {"min": 0.99}}}
 
 
 def steps(config: str = "tiny") -> dict[str, tuple[bool, tuple[str, ...]]]:
     return {step.name: (step.runs, step.reasons) for step in plan_run(config)}
+
+
+def trained():
+    """What `run` does, short of deploying."""
+    ingest("tiny", until="b3")
+    return train("tiny")
 
 
 def flow_runs(api: str) -> int:
@@ -30,14 +38,17 @@ def flow_runs(api: str) -> int:
 
 def test_from_nothing_to_a_release_and_then_nothing_to_do(live, prefect_api):
     assert steps()["ingest"] == (True, ("not in the dataset yet: b1 .. b3, 3 batches",))
-    outcome = run("tiny")
+    done = run("tiny")
+    outcome = done.outcome
     release, candidate = outcome.release, outcome.candidate
     assert (release.version, release.verdict, release.new) == ("tiny-v1", "blessed", True)
     assert candidate.check.max_difference == 0
     assert candidate.decision.passed
     assert store.intact(release.record)
     assert "tiny-v1" in report_path("tiny").read_text()
-    assert [event.kind for event in read_ledger("tiny")] == ["registered"]
+    assert [event.kind for event in read_ledger("tiny")] == ["registered", "staged", "promoted", "healthy"]
+    assert (done.deployment.result, done.deployment.serving) == ("healthy", "tiny-v1")
+    assert answering("tiny") == "tiny-v1"
 
     mirrored(outcome)
 
@@ -79,7 +90,7 @@ def mirrored(outcome) -> None:
 
 
 def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
-    run("tiny")
+    trained()
     live.change(train={"params": {"max_depth": 4}})
     plan = steps()
     assert {name for name, (runs, _) in plan.items() if not runs} >= {"validate dataset", "split dataset"}
@@ -121,7 +132,7 @@ def _states(api: str, flow: str) -> list[dict]:
 
 
 def test_a_worse_candidate_does_not_replace_a_better_champion(live):
-    run("tiny")
+    trained()
     live.change(gate={"metrics": {"auc": {"min": 0.5, "max_loss": 0.0}}}, features={"numeric": ["seats", "wet"]})
     with pytest.raises(Rejected) as caught:
         train("tiny")
@@ -129,9 +140,7 @@ def test_a_worse_candidate_does_not_replace_a_better_champion(live):
 
 
 def test_new_data_make_a_new_version_of_the_model(live):
-    from flows.ingest import ingest
-
-    run("tiny")
+    trained()
     taken = ingest("tiny")
     assert [batch.batch for batch in taken.batches] == ["b4"]
     assert "every batch" in str(ingest("tiny"))
@@ -143,12 +152,12 @@ def test_new_data_make_a_new_version_of_the_model(live):
 
 
 def test_a_damaged_result_is_made_again_not_served(live):
-    outcome = run("tiny")
+    outcome = trained()
     victim = store.locate(outcome.candidate.splits.train)
     victim.chmod(0o644)
     victim.write_bytes(b"not parquet")
     assert nothing_to_do("tiny") is None
     assert steps()["split dataset"] == (True, ("its result is gone or damaged",))
-    again = run("tiny")
+    again = train("tiny")
     assert again.release.version == "tiny-v1"
     assert store.intact(again.candidate.splits.train)

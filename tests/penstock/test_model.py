@@ -112,3 +112,10 @@ def test_external_memory_is_for_what_does_not_fit() -> None:
     config = TrainConfig()
     assert not needs_external_memory(300_000, 20, config)
     assert needs_external_memory(10_000_000, 20, config)
+
+
+def test_binned_is_called_once_and_before_the_first_tree() -> None:
+    told: list[str] = []
+    fitted(binned=lambda: told.append("binned"), progress=lambda iteration, _: told.append(f"tree {iteration}"))
+    assert told[:2] == ["binned", "tree 0"]
+    assert told.count("binned") == 1

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import tarfile
-import urllib.parse
 
 import numpy as np
 import polars as pl
 import pytest
 
 from penstock.errors import PackagingError, PlatformError
-from penstock.refs import Checked, DataFile, Dataset
 from tasks import store
-from tasks.evaluation import evaluate_model
-from tasks.infra import check_package
 from tasks.model_server import running_server, unpacked
-from tasks.packaging import content_digest, package_model
-from tasks.project import load_project, schema_text
+from tasks.packaging import content_digest
 from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
 from tasks.source import CODE
-from tasks.sources import load_source
-from tasks.splitting import split_dataset
-from tasks.training import train_model
-
-
-class Trained:
-    """The tiny project up to its evaluation, without DVC."""
-
-    def __init__(self, monkeypatch) -> None:
-        self.project = project = load_project("tiny")
-        source = load_source(project)
-        rows = pl.concat([source.read(name).rows for name in source.names()])
-        with store.new_file("rows.parquet") as draft:
-            rows.write_parquet(draft.path)
-        monkeypatch.setattr("tasks.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
-        dataset = Dataset(path="d", version="1" * 32 + ".dir", files=(DataFile(path="r.parquet", md5="1", size=1),))
-        checked = Checked(report=store.put_json({}, "r.json"), excluded=None, rows=rows.height, invalid=0)
-        self.splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
-        self.model = train_model(self.splits, project.features, project.train)
-        self.evaluation = evaluate_model(self.splits, self.model, project.features, project.evaluate)
-
-    def package(self, requirements=None):
-        project = self.project
-        return package_model(
-            self.model,
-            self.evaluation,
-            self.splits,
-            schema_text(project),
-            project.features,
-            project.package,
-            requirements or serving_requirements(),
-            project.name,
-        )
-
-    def check(self, package):
-        project = self.project
-        return check_package(package, self.evaluation, self.splits, project.features, project.package)
+from tests.trained import Client, Trained
 
 
 @pytest.fixture
@@ -140,21 +98,6 @@ def test_a_port_that_is_taken_is_named(trained):
         port = int(server.address.rpartition(":")[2])
         with pytest.raises(PlatformError, match=str(port)), running_server(folder, python, port):
             raise AssertionError("two servers on one port")
-
-
-class Client:
-    """Plain HTTP to a running server."""
-
-    def __init__(self, address: str) -> None:
-        self.host = urllib.parse.urlsplit(address).netloc
-
-    def __call__(self, method: str, path: str, body: bytes | str | None = None, **headers: str):
-        connection = http.client.HTTPConnection(self.host, timeout=30)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, content, answer.headers
 
 
 def test_the_service_answers_and_refuses(trained):

@@ -83,7 +83,9 @@ def test_a_port_that_another_gateway_took_at_the_same_moment_is_not_shared(tiny,
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
         looks = iter([port])  # it seemed to be free
-        monkeypatch.setattr(ports, "free", lambda wanted, taken=None: next(looks, None) or free(wanted, taken))
+        monkeypatch.setattr(
+            ports, "free", lambda wanted, *given, **more: next(looks, None) or free(wanted, *given, **more)
+        )
         assert serving.converge() == []
         assert serving.read().ports.production != port
         assert disagreements("tiny") == []
