@@ -69,6 +69,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
     package = check = None
     if decision.passed:
+        serving()
         package = package_model(
             model,
             evaluation,
@@ -79,7 +80,6 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
             requirements,
             project.name,
         )
-        serving()
         check = check_package(package, evaluation, splits, project.features, project.package)
 
     candidate = gathered(
