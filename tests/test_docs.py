@@ -37,11 +37,6 @@ def test_every_project_of_the_repository_is_right_and_points_editors_at_the_sche
 
 DOCS = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *DOCS]
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
-]
 
 
 @pytest.mark.parametrize("page", PAGES)
