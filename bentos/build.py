@@ -3,8 +3,8 @@
 BentoML keeps the first service it imported for the life of a process, and reads BENTOML_HOME when it is imported.
 The process imports BentoML at once, which takes a second, and then waits for one line on stdin: the path of a JSON
 file. So it can be started while the model still trains. Without a line, it ends. The file has: name, version, context
-(folder of the sources), model (folder of the model's files), labels, metadata, description, python, tar (where to
-write).
+(folder of the sources), container (files of `env/docker`: text by name), model (folder of the model's files), labels,
+metadata, description, python, tar (where to write).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
         name=request["name"],
         version=request["version"],
         build_ctx=request["context"],
-        include=["**/*.py", "requirements.txt"],
+        include=["**/*.py", "requirements.txt", "sbom.cdx.json"],
         labels=request["labels"],
         description=request["description"],
         models=[{"tag": tag, "alias": "model"}],
@@ -43,6 +43,12 @@ def main() -> None:
         python={"requirements_txt": "requirements.txt", "lock_packages": False},
         docker={"python_version": request["python"]},
     )
+    folder = Path(bento.path)
+    # BentoML's own recipe starts another server, installs without checking hashes and drops a template of ours; its
+    # list of requirements repeats one without a hash
+    for file, content in request["container"].items():
+        (folder / "env" / "docker" / file).write_text(content)
+    shutil.copyfile(Path(request["context"]) / "requirements.txt", folder / "env" / "python" / "requirements.txt")
     bentoml.export_bento(bento.tag, request["tar"], "tar")  # an absolute path: a relative one lands in the root folder
 
 

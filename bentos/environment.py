@@ -17,7 +17,10 @@ LONGEST_KEY = 64  # bytes that keyed BLAKE2b takes
 
 @dataclass(frozen=True)
 class Environment:
-    """``release``: empty means the Bento's tag. ``log_dir``: None means no log. ``memory_mb``: 0 means no limit."""
+    """``release``: empty means the Bento's tag. ``log_dir``: None means no log. ``memory_mb``: 0 means no limit.
+
+    ``listen``: None means the socket that was handed over.
+    """
 
     release: str
     log_dir: Path | None
@@ -25,6 +28,7 @@ class Environment:
     log_key: bytes
     api_key: bytes
     memory_mb: int
+    listen: tuple[str, int] | None
 
 
 def read(variables: Mapping[str, str]) -> Environment:
@@ -56,4 +60,18 @@ def read(variables: Mapping[str, str]) -> Environment:
         log_key=log_key,
         api_key=variables.get("PENSTOCK_API_KEY", "").encode(),
         memory_mb=int(memory),
+        listen=address(variables.get("PENSTOCK_LISTEN", "")),
     )
+
+
+def address(text: str) -> tuple[str, int] | None:
+    """(host, port) of `0.0.0.0:3000` or `[::]:3000`; None of nothing. Raises ValueError that names PENSTOCK_LISTEN."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        host = ""
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError(f"PENSTOCK_LISTEN is {text[:40]!r}; HOST:PORT is allowed, such as 0.0.0.0:3000 or [::]:3000")
+    return host, int(port)

@@ -2,8 +2,9 @@
 
     python -I launch.py BENTO
 
-Whoever owns the socket (a supervisor, the check before release) can restart the server without losing connections, and
-have several processes answer on it. It is a TCP or a Unix socket.
+In a container nobody is there to hand one over: with PENSTOCK_LISTEN it opens its own. Otherwise, whoever owns the
+socket (a supervisor, the check before release) can restart the server without losing connections, and have several
+processes answer on it. It is a TCP or a Unix socket.
 `bentoml serve` is not used: its worker outlives it and goes on answering on the port. `uvicorn --fd 0` is not
 either: it takes the descriptor for a Unix socket and leaves TCP_NODELAY off, 40 ms a request.
 
@@ -20,6 +21,7 @@ and the one that it may have:
     PENSTOCK_LOG_KEY     the secret of the fields that are logged as a keyed hash; without it such a log does not start
     PENSTOCK_API_KEY     what a request to /v1 has to bring, as `Authorization: Bearer KEY` or `x-api-key: KEY`
     PENSTOCK_MEMORY_MB   the most private memory (RLIMIT_DATA) that the process may take; else there is no limit
+    PENSTOCK_LISTEN      HOST:PORT to listen on by itself, instead of descriptor 0; folders it needs, it makes
 
 SIGTERM ends it: requests that run are answered, the log is closed.
 """
@@ -46,6 +48,7 @@ def main() -> None:
         told = environment.read(os.environ)
     except ValueError as error:
         sys.exit(f"The server does not start: {error}.")
+    listener = _listener(told.listen)
     if told.memory_mb:
         resource.setrlimit(resource.RLIMIT_DATA, (told.memory_mb << 20, told.memory_mb << 20))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each of its threads takes 40 MB, and none has anything to do
@@ -72,7 +75,24 @@ def main() -> None:
         date_header=False,
         backlog=BACKLOG,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(address: tuple[str, int] | None) -> socket.socket:
+    """The socket that was handed over, or one of the process's own. A port that is taken ends the process at once."""
+    if address is None:
+        return socket.socket(fileno=0)
+    # alone in a container this is process 1, which a signal without a handler does not reach: until the server has
+    # its own, a start could not be stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:  # below a file system in memory that is empty at every start
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        sys.exit(f"The server does not start: {address[0]}:{address[1]} cannot be listened on: {error.strerror}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands about releases: deploy, rollback, approve, reject, history. They are parts of `penstock`."""
+"""The commands about releases: deploy, rollback, approve, reject, history, drill, image; parts of `penstock`."""
 
 from __future__ import annotations
 
@@ -130,4 +130,25 @@ def drill(project: str, faults: tuple[str, ...], as_json: bool) -> None:
         raise RolloutError("The drill failed.", found=", ".join(bad), next_step=f"penstock history {project}")
 
 
-COMMANDS = (deploy, rollback, approve, reject, history, drill)
+@click.command()
+@PROJECT
+@click.argument("version", required=False)
+@click.option("--backend", type=click.Choice(["podman", "buildah", "docker"]), help="Left out: the first there is.")
+@click.option("--tag", default="", metavar="NAME", help="Left out: penstock/PROJECT:VERSION.")
+@click.option("--build-option", "options", multiple=True, metavar="TEXT", help="Handed on to the build.")
+@AS_JSON
+def image(
+    project: str, version: str | None, backend: str | None, tag: str, options: tuple[str, ...], as_json: bool
+) -> None:
+    """Build a release's container image; the ledger keeps its digest.
+
+    The newest release, or VERSION (flights-v2). Needs podman, buildah or Docker, and no registry to push to.
+    """
+    from flows.image import image as build
+
+    with watching():
+        found = build(project, version or "", backend or "", tag, options)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+COMMANDS = (deploy, rollback, approve, reject, history, drill, image)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from flows.lifecycle import flow, rollout_state
-from penstock.errors import PenstockError, RolloutError
+from penstock.errors import PackagingError
 from penstock.rollout import Deployment
 from penstock.verdict import Verdict
 from tasks import artifacts, serving, traffic
@@ -63,9 +63,7 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
         rollout = Rollout(plan, packaged(plan.project, plan.version), project)
         try:
             failed = _baked(rollout) if plan.serves else roll_out(rollout)
-        except PenstockError as error:
-            if isinstance(error, RolloutError):  # somebody else has the say now
-                raise
+        except PackagingError as error:  # the release's own fault; after any other the warden puts things back
             return _ended(rollout, "failed", (error.what, *filter(None, (error.found,))))
         if isinstance(failed, Verdict):
             return _ended(rollout, "failed" if failed.decision == "fail" else "held", failed.reasons)
@@ -88,6 +86,11 @@ def deploy(config: str, version: str = "", force: bool = False, reason: str = ""
 
 def roll_out(rollout: Rollout) -> Verdict | str:
     """Every step in order; the verdict that ended it early, "waiting", or "" when the release serves everything."""
+    with serving.kept(rollout.plan.version):
+        return _rolled_out(rollout)
+
+
+def _rolled_out(rollout: Rollout) -> Verdict | str:
     plan, config = rollout.plan, rollout.project.rollout
     start_release(rollout)
     stage_release(rollout)

@@ -24,7 +24,7 @@ class History(Value):
         lines = []
         for event in self.events:
             subject = event.version or "candidate"
-            lines.append(f"{_moment(event.time)}  {subject:<14} {event.kind:<12} {event.by:<16} {event.reason}")
+            lines.append(f"{_moment(event.time)}  {subject:<14} {event.kind:<13} {event.by:<16} {event.reason}")
         lines.append("")
         lines += [
             f"{tenure.version:<14} served from {_moment(tenure.since)} "

@@ -51,7 +51,7 @@ class Status(Value):
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             for event in project.events:
                 subject = event.version or "candidate"
-                lines.append(f"  {event.time[:19].replace('T', ' ')}  {subject:<14} {event.kind:<11} {event.reason}")
+                lines.append(f"  {event.time[:19].replace('T', ' ')}  {subject:<14} {event.kind:<13} {event.reason}")
         return "\n".join([*(lines or ["No project yet."]), "", self.services, *self.problems])
 
 

@@ -70,6 +70,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     if decision.passed:
         if not is_planning():
             load_early()
+        serving()
         package = package_model(
             model,
             evaluation,
@@ -80,7 +81,6 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
             requirements,
             project.name,
         )
-        serving()
         check = check_package(package, evaluation, splits, project.features, project.package)
 
     candidate = gathered(

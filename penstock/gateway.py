@@ -27,8 +27,8 @@ READ = ("model", "openapi.json", "docs")
 SHADOW, ENVIRONMENT = "x-penstock-shadow", "x-penstock-environment"
 
 
-def bootstrap(ports: Ports, folder: str, admin: str, errors: str) -> dict[str, Any]:
-    """One Envoy. ``folder``: where clusters and routes are; ``admin``: its own socket; ``errors``: its access log."""
+def bootstrap(ports: Ports, folder: str, errors: str) -> dict[str, Any]:
+    """What every Envoy starts with. ``folder``: where clusters and routes are; ``errors``: the access log."""
     listeners = [
         _listener("production", ports.production, folder, errors),
         _listener("staging", ports.staging, folder, errors),
@@ -38,7 +38,6 @@ def bootstrap(ports: Ports, folder: str, admin: str, errors: str) -> dict[str, A
     connections = TYPES + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     return {
         "node": {"id": "penstock", "cluster": "penstock"},
-        "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
         "dynamic_resources": {"cds_config": source},
         "stats_flush_interval": "1s",
         "stats_config": {
@@ -52,10 +51,16 @@ def bootstrap(ports: Ports, folder: str, admin: str, errors: str) -> dict[str, A
                 }
             ]
         },
-        "static_resources": {
-            "listeners": listeners,
-            "clusters": [{"name": "admin", "connect_timeout": "1s", "load_assignment": _endpoint("admin", admin)}],
-        },
+        "static_resources": {"listeners": listeners},
+    }
+
+
+def administration(path: str) -> dict[str, Any]:
+    """What one Envoy has for itself, to be merged into `bootstrap()`: the admin socket, and metrics by way of it."""
+    cluster = {"name": "admin", "connect_timeout": "1s", "load_assignment": _endpoint("admin", path)}
+    return {
+        "admin": {"address": {"pipe": {"path": path, "mode": 0o600}}},
+        "static_resources": {"clusters": [cluster]},
     }
 
 
@@ -161,10 +166,10 @@ def _judged(route: Route) -> dict[str, Any]:
         # first, so that those who are in 5 % are in 25 % too
         split = [{"cluster_name": route.challenger, "weight": route.weight}, *(split if route.weight < 100 else [])]
     action = {
-        "timeout": f"{route.serve.timeout_seconds}s",
+        "timeout": _seconds(route.serve.timeout_seconds),
         "hash_policy": [{"header": {"header_name": route.serve.sticky_header, **_salt(route.rollout)}}],
         **_specifier(split, route),
-        **_retry(f"{route.serve.try_timeout_seconds}s"),
+        **_retry(_seconds(route.serve.try_timeout_seconds)),
     }
     if route.challenger and route.mirror:
         action["request_mirror_policies"] = [
@@ -199,6 +204,11 @@ def _retry(each: str) -> dict[str, Any]:
             "retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"},
         }
     }
+
+
+def _seconds(value: float) -> str:
+    """The same text for 5 and 5.0: a default is the one, what was read from a file the other."""
+    return f"{value:g}s"
 
 
 def _salt(rollout: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ Kind = Literal[
     "cleared",  # was taken out of quarantine, with a reason
     "stopped",  # its rollout broke off: the process that led it ended
     "drilled",  # a rollback drill was run
+    "containerized",  # a container image was built of it; the facts name the image and the Bento by digest
 ]
 
 

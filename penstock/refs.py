@@ -125,12 +125,16 @@ class Profiles(Value):
 
 
 class Package(Value):
-    """A Bento exported as a tar; ``digest`` is a hash over its sorted contents, which the tar's bytes are not."""
+    """A Bento exported as a tar; ``digest`` is a hash over its sorted contents, which the tar's bytes are not.
+
+    ``sbom``: CycloneDX JSON, which the Bento carries too; None in records from before there was one.
+    """
 
     bento: FileRef
     tag: str
     digest: str
     schema_spec: FileRef
+    sbom: FileRef | None = None
 
     def __str__(self) -> str:
         return f"{self.tag}, {self.bento.size / 1e6:.1f} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
@@ -14,6 +15,7 @@ from tasks import sockets, supervision
 
 GATEWAY, COUNT = "gateway", 2  # two on the same ports: one may die, or be restarted, and the other answers
 CONFIRM_SECONDS = 15.0
+DRAIN_SECONDS = 6.0  # twice what an Envoy gives its clients: `--drain-time-s`
 SILENT = (OSError, http.client.HTTPException)
 
 
@@ -31,12 +33,16 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def admin_socket(number: int) -> Path:
-    return sockets.folder() / f"gateway-{number}.sock"
+    return sockets.folder() / f"{GATEWAY}-{number}.{supervision.run_id()}.sock"
 
 
-def ask(number: int, path: str, method: str = "GET") -> str:
+def ask(number: int, path: str) -> str:
     """The admin interface's answer. Raises one of SILENT if that Envoy is not there."""
-    connection = UnixConnection(admin_socket(number))
+    return _ask(admin_socket(number), path)
+
+
+def _ask(admin: Path, path: str, method: str = "GET") -> str:
+    connection = UnixConnection(admin)
     try:
         connection.request(method, path)
         return connection.getresponse().read().decode()
@@ -46,18 +52,63 @@ def ask(number: int, path: str, method: str = "GET") -> str:
 
 def stats(number: int, pattern: str) -> dict[str, str]:
     """The statistics whose name matches, as text, by name."""
-    lines = ask(number, f"/stats?filter={quote(pattern)}").splitlines()
+    return _stats(admin_socket(number), pattern)
+
+
+def _stats(admin: Path, pattern: str) -> dict[str, str]:
+    lines = _ask(admin, f"/stats?filter={quote(pattern)}").splitlines()
     return {name: value.strip('"') for name, _, value in (line.partition(": ") for line in lines)}
 
 
-def confirm_clusters(revision: str) -> None:
-    """Return when every Envoy that runs has the clusters of this revision."""
-    _confirm("cluster_manager.cds", revision)
+def confirm(name: str, revision: str, refused: list[int]) -> None:
+    """Return when every Envoy that runs has this revision of `clusters`, or of an environment's routes.
+
+    ``refused``: `refusals(name)` from before it was written. Raises PlatformError if an Envoy refuses it, or does not
+    take it in time. One that does not run is passed over: it reads the files when it starts.
+    """
+    for number in range(COUNT):
+        _confirm(number, name, revision, refused[number])
 
 
-def confirm_routes(environment: str, revision: str) -> None:
-    """Return when every Envoy that runs has these routes."""
-    _confirm(f"http.{environment}.rds.{environment}", revision)
+def refusals(name: str) -> list[int]:
+    """How often each Envoy has refused this file so far."""
+    return [_refused(_delivery(number, name)) for number in range(COUNT)]
+
+
+def all_live(seconds: float = 10) -> bool:
+    """Wait until every Envoy accepts requests; False if one does not within ``seconds``."""
+    end = time.monotonic() + seconds
+    for number in range(COUNT):
+        while True:
+            with contextlib.suppress(*SILENT):
+                if ask(number, "/ready").startswith("LIVE"):
+                    break
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+    return True
+
+
+def drain_others() -> None:
+    """Have the Envoys that outlived their supervisord say goodbye: each answer closes its connection. Returns when
+    nobody is connected to them, or the last have had the time that Envoy gives them."""
+    waiting = set(sockets.folder().glob(f"{GATEWAY}-*.sock")) - set(map(admin_socket, range(COUNT)))
+    end = time.monotonic() + DRAIN_SECONDS
+    for admin in list(waiting):
+        try:
+            _ask(admin, "/drain_listeners?graceful", "POST")
+        except SILENT:
+            waiting.discard(admin)
+    while waiting and time.monotonic() < end:
+        time.sleep(0.1)
+        waiting = {admin for admin in waiting if _connections(admin)}
+
+
+def _connections(admin: Path) -> int:
+    try:
+        return sum(map(int, _stats(admin, "^http\\.(production|staging)\\.downstream_cx_active$").values()))
+    except SILENT:
+        return 0
 
 
 def wait_healthy(versions: set[str], seconds: float = 10) -> None:
@@ -88,34 +139,31 @@ def active_requests(version: str) -> int:
     return total
 
 
-def _confirm(prefix: str, revision: str) -> None:
-    for number in range(COUNT):
-        _confirm_one(number, prefix, revision)
-
-
-def _confirm_one(number: int, prefix: str, revision: str) -> None:
-    """Raises PlatformError if the Envoy refuses the configuration, or does not take it in time.
-
-    One that does not run is passed over: it reads the files when it starts.
-    """
-    pattern = f"^{re.escape(prefix)}\\.(version_text|update_rejected|update_failure)$"
-    refused = None
+def _confirm(number: int, name: str, revision: str, refused: int) -> None:
     end = time.monotonic() + CONFIRM_SECONDS
     while True:
-        try:
-            found = stats(number, pattern)
-            if found.get(f"{prefix}.version_text") == revision:
-                return
-            now = sum(int(value) for name, value in found.items() if not name.endswith("version_text"))
-            if refused is not None and now > refused:
-                raise _not_taken(number, revision, "it refused it")
-            refused = now
-        except SILENT:
-            if not _runs(number):
-                return
+        found = _delivery(number, name)
+        if found.get("version_text") == revision or (not found and not _runs(number)):
+            return
+        if _refused(found) > refused:
+            raise _not_taken(number, revision, "it refused it")
         if time.monotonic() > end:
             raise _not_taken(number, revision, "it did not take it in time")
         time.sleep(0.005)
+
+
+def _delivery(number: int, name: str) -> dict[str, str]:
+    """What an Envoy says of how it took a file; empty if it does not answer."""
+    prefix = "cluster_manager.cds" if name == "clusters" else f"http.{name}.rds.{name}"
+    try:
+        found = stats(number, f"^{re.escape(prefix)}\\.(version_text|update_rejected|update_failure)$")
+    except SILENT:
+        return {}
+    return {name.rpartition(".")[2]: value for name, value in found.items()}
+
+
+def _refused(delivery: dict[str, str]) -> int:
+    return sum(int(value) for name, value in delivery.items() if name != "version_text")
 
 
 def _not_taken(number: int, revision: str, what: str) -> PlatformError:

@@ -48,6 +48,17 @@ def tried(name: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def shared(name: str) -> Iterator[None]:
+    """Hold the lock ``name`` beside others who hold it so; `tried()` does not get it meanwhile."""
+    descriptor = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def lock_path(name: str) -> Path:
     """The lock's file. Named by a hash, so that no two names collide and any name is allowed."""
     folder = settings().locks

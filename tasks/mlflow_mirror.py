@@ -145,6 +145,8 @@ def _log_run(
     with tempfile.TemporaryDirectory() as scratch:
         files = {"report.html": report, "record.json": release.record, "model/model.ubj": candidate.model.booster}
         files |= {"metrics.json": candidate.evaluation.metrics, "curves.json": candidate.evaluation.curves}
+        if candidate.package and candidate.package.sbom:
+            files["sbom.cdx.json"] = candidate.package.sbom
         for path, ref in files.items():
             target = Path(scratch) / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Packages a model as a Bento: an immutable tar of the model, the compiled schema, the service, its requirements."""
+"""Packages a model as a Bento: an immutable tar of the model, the compiled schema, the service, its requirements, the
+bill of materials of what those install, and the recipe of a container image."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bentos.recipe import container_files
 from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import PackagingError
 from penstock.refs import Evaluation, FileRef, Model, Package, Splits
@@ -22,11 +24,14 @@ from tasks import store
 from tasks.caching import task
 from tasks.mortal import MORTAL
 from tasks.samples import example_row
+from tasks.sbom import bill_of_materials
+from tasks.serving_env import serving_python
 from tasks.settings import settings
 from tasks.source import CODE, closure
 
 if TYPE_CHECKING:
     import bentos.build  # never imported here, but what they do makes the result: part of the cache key
+    import bentos.health
     import bentos.launch
     import bentos.service  # noqa: F401
 
@@ -46,17 +51,23 @@ def package_model(
 ) -> Package:
     """A Bento of project ``name``. Its tag says what is in it: equal inputs get equal tags.
 
-    Raises PackagingError with BentoML's words if it cannot be built.
+    Waits for the serving environment, whose bill of materials is in it. Raises PackagingError with the installer's or
+    BentoML's words if that cannot be installed, or the Bento not built.
     """
     categories = store.read_json(splits.categories)
     spec = compile_spec(parse_schema(schema, "the project's schema"), features, categories, package)
     spec_ref = store.put_json(spec, "schema.json")
+    pins = store.read_bytes(requirements)
+    sbom = store.put_json(bill_of_materials(serving_python(store.locate(requirements)), pins), "sbom.cdx.json")
+    container = container_files(".".join(map(str, sys.version_info[:2])))
     sources = _sources()
     example = example_row(splits, features)
     parts = [
         model.booster.sha256,
         spec_ref.sha256,
         requirements.sha256,
+        sbom.sha256,
+        container,
         evaluation.metrics.sha256,
         package.model_dump(),
         example,
@@ -67,16 +78,17 @@ def package_model(
     # not below the home: BentoML refuses to read a path with a part that starts with a dot, such as `.penstock`
     with store.readable_errors(settings().store), tempfile.TemporaryDirectory(prefix="penstock-") as scratch:
         folder = Path(scratch)
-        _lay_out(folder / "context", {**sources, "requirements.txt": store.read_bytes(requirements)})
+        carried = {"requirements.txt": pins, "sbom.cdx.json": store.read_bytes(sbom)}
+        _lay_out(folder / "context", {**sources, **carried})
         contents = {"schema.json": store.read_bytes(spec_ref), "model.ubj": store.read_bytes(model.booster)}
         _lay_out(folder / "model", {**contents, "about.json": json.dumps(about, indent=1).encode()})
         tar = folder / "bento.tar"
-        _build(folder, tar, name, version, about, package)
+        _build(folder, tar, name, version, about, package, container)
         unpack(tar, folder / "unpacked")
         digest = content_digest(folder / "unpacked")
         with store.new_file("bento.tar") as draft:
             shutil.move(tar, draft.path)
-    return Package(bento=draft.ref, tag=about["bento"], digest=digest, schema_spec=spec_ref)
+    return Package(bento=draft.ref, tag=about["bento"], digest=digest, schema_spec=spec_ref, sbom=sbom)
 
 
 class _Builder:
@@ -148,7 +160,7 @@ def content_digest(folder: Path) -> str:
 
 def _sources() -> dict[str, bytes]:
     """The files of ours that the server needs: the service, the launcher and what they import."""
-    paths = {path for module in ("bentos.service", "bentos.launch") for path in closure(module)}
+    paths = {path for module in ("bentos.service", "bentos.launch", "bentos.health") for path in closure(module)}
     paths |= {"bentos/__init__.py", "penstock/__init__.py"}
     return {path: (CODE / path).read_bytes() for path in sorted(paths)}
 
@@ -172,7 +184,15 @@ def _about(
     }
 
 
-def _build(folder: Path, tar: Path, name: str, version: str, about: dict[str, Any], package: PackageConfig) -> None:
+def _build(
+    folder: Path,
+    tar: Path,
+    name: str,
+    version: str,
+    about: dict[str, Any],
+    package: PackageConfig,
+    container: dict[str, str],
+) -> None:
     labels = {
         "penstock.project": name,
         "penstock.model": about["model_sha256"][:16],
@@ -182,6 +202,7 @@ def _build(folder: Path, tar: Path, name: str, version: str, about: dict[str, An
         "name": name,
         "version": version,
         "context": str(folder / "context"),
+        "container": container,
         "model": str(folder / "model"),
         "labels": labels,
         "metadata": {"threshold": about["threshold"], "metrics": about["metrics"]},

@@ -159,8 +159,8 @@ def serve() -> None:
     from tasks.settle import settle_all
 
     with observed("serving") as step:
+        put_right, _ = settle_all()  # first: a challenger that nobody leads is not waited for
         late = serving.converge()
-        put_right = settle_all()
         step.summary, step.quiet = "; ".join(put_right), not put_right
     if late:
         raise PlatformError(

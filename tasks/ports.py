@@ -11,12 +11,13 @@ from penstock.errors import PlatformError
 from tasks import supervision
 from tasks.settings import settings
 
+START_SECONDS = 5.0  # in which a gateway listens, if it ever does
 METRICS = 8790  # wanted; another where it is taken
 
 
 def chosen(before: Ports) -> Ports:
     """The gateway's ports. While it runs they stay; before it starts, one that somebody else has is changed."""
-    if before.production and supervision.owns_listener(before.production):
+    if ours(before):
         return before
     given = settings()
     taken: set[int] = set()
@@ -29,6 +30,22 @@ def chosen(before: Ports) -> Ports:
         found[name] = free(wanted, taken, wait=0)
         taken.add(found[name])
     return Ports(**found)
+
+
+def ours(ports: Ports) -> bool:
+    """Whether our gateway listens there."""
+    return bool(ports.production) and any(map(supervision.is_ours, supervision.listeners({ports.production})))
+
+
+def alone(ports: Ports) -> bool:
+    """Whether nobody else listens where our gateway, which has just started, does.
+
+    Envoys share ports. Another checkout's gateway that took one at the same moment would get part of our requests.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not ours(ports) and time.monotonic() < end:
+        time.sleep(0.05)
+    return all(map(supervision.is_ours, supervision.listeners(set(ports.model_dump().values()))))
 
 
 def free(wanted: int, taken: set[int] | None = None, wait: float = 3) -> int:

@@ -44,8 +44,8 @@ socket_backlog=1024
 class Program(Value):
     """A group of ``count`` equal processes, kept alive. `{number}` in the command is the process's number.
 
-    ``socket``: the Unix socket that supervisord listens on and hands to all of them as file descriptor 0; `{run}` in it
-    is another word each time supervisord starts, so that what went on serving without it keeps its own socket.
+    ``socket``: the Unix socket that supervisord listens on and hands to all of them as file descriptor 0. `{run}` in it
+    or in the command is another word each time supervisord starts: what went on without it keeps its own sockets.
     ``outlives``: it goes on when supervisord is killed, and is replaced, not interrupted, by the next one.
     """
 
@@ -61,7 +61,7 @@ class Program(Value):
 
     def text(self) -> str:
         command = self.command if self.outlives else (*MORTAL, *self.command)
-        words = " ".join(_quoted(escaped(word)) for word in command).replace("{number}", "%(process_num)d")
+        words = _expanded(" ".join(_quoted(escaped(word)) for word in command))
         environment = self.environment | ({OWNER: str(settings().home)} if self.outlives else {})
         return PROGRAM.format(
             kind="fcgi-program" if self.socket else "program",
@@ -69,7 +69,7 @@ class Program(Value):
             command=words,
             directory=escaped(str(self.directory)),
             environment=",".join(f"{key}={_marked(escaped(value))}" for key, value in sorted(environment.items())),
-            socket=SOCKET.format(path=escaped(self.socket).replace("{run}", f"%(ENV_{RUN})s")) if self.socket else "",
+            socket=SOCKET.format(path=_expanded(escaped(self.socket))) if self.socket else "",
             process="%(program_name)s_%(process_num)d" if self.count > 1 else "%(program_name)s",
             count=self.count,
             startsecs=self.startsecs,
@@ -95,6 +95,10 @@ def folder() -> Path:
 
 def escaped(text: str) -> str:
     return text.replace("%", "%%")
+
+
+def _expanded(text: str) -> str:
+    return text.replace("{number}", "%(process_num)d").replace("{run}", f"%(ENV_{RUN})s")
 
 
 def _marked(text: str) -> str:

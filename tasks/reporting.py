@@ -75,6 +75,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
     checks = _failed_first(candidate.decision.checks)
     in_slice = [check for check in checks if check.passed and " on " in check.name]
     code = json.dumps(candidate.lineage.code, sort_keys=True)
+    sbom = candidate.package.sbom if candidate.package else None
     return environment.from_string(TEMPLATE.read_text("utf-8")).render(
         candidate=candidate,
         release=release,
@@ -89,6 +90,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         rows=_metric_rows(metrics, baseline),
         plots=[(title, Markup(svg), note) for title, svg, note in plots(candidate)],  # noqa: S704
         splits=store.read_json(candidate.splits.summary),
+        served_packages=store.read_json(sbom)["components"] if sbom else [],
         validation=store.read_json(candidate.checked.report),
     )
 

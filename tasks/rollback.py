@@ -84,31 +84,32 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     began = time.monotonic()
     plan = plan_rollback(project, to, force)
-    before = answering(project)
+    before = answering(project, seconds=0.5)  # only told; a champion that hangs keeps nobody waiting
     route = serving.read().route("production", project)
     serve = route.serve if route else ServeConfig()
-    if not plan.warm:
-        _start(project, plan.target, serve)
-    serving.change(lambda desired: _to(desired, project, plan.target, serve))
+    with serving.kept(plan.target):
+        if not plan.warm:
+            _start(project, plan.target, serve)
+        serving.change(lambda desired: _to(desired, project, plan.target, serve))
     seconds = time.monotonic() - began
-    after = _answers_with(project, plan.target)
     tell(project, "rolled back", plan.target, reason, bad=plan.bad)
     if plan.bad and plan.bad != plan.target:
         tell(project, "quarantined", plan.bad, reason)
     if force:
         tell(project, "cleared", plan.target, reason)
+    after = _answers_with(project, plan.target)
     serving.retire(project)
     return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
 
 
-def answering(project: str, environment: str = "production") -> str:
+def answering(project: str, environment: str = "production", seconds: float = 3) -> str:
     """The version that answers at the gateway, or "" if nobody does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(f"{serving.address(environment)}/{project}/v1/model")  # noqa: S310  # ours
     for name, value in api_key().items():
         request.add_header(name, value)
     try:
-        with opener.open(request, timeout=3) as answer:
+        with opener.open(request, timeout=seconds) as answer:
             return str(answer.headers.get("x-penstock-model", ""))
     except (OSError, HTTPException, ValueError):
         return ""

@@ -19,7 +19,7 @@ from penstock.rollout import Plan, plan
 from penstock.rollout_checks import slow_bound
 from penstock.traffic import Traffic
 from penstock.verdict import Evidence, Step, Verdict, decide
-from tasks import locks, release_server, serving, store, traffic
+from tasks import envoy, locks, release_server, serving, store, supervision, traffic
 from tasks.caching import task
 from tasks.evidence import Pairs, Watch
 from tasks.infra import require_exact
@@ -88,6 +88,7 @@ def start_release(rollout: Rollout) -> str:
     row = example_row(candidate.splits, rollout.project.features)
     store.write_atomic(release_server.example_file(version), json.dumps(row).encode())
     if not release_server.becomes_ready(version):
+        _require_platform(rollout.plan)
         raise release_server.not_ready(version)
     return f"{version} is ready"
 
@@ -151,7 +152,6 @@ def give_traffic(rollout: Rollout, percent: int) -> Verdict:
 def promote_release(rollout: Rollout) -> str:
     """The release answers everything. The champion of before stays up, to go back to."""
     plan = rollout.plan
-    _require_ours(rollout)
     serving.change(lambda desired: _promoted(desired, rollout))
     rollout.exposed = rollout.exposed or time.monotonic()
     reason = f"took over from {plan.champion}" if plan.champion else "the first to serve"
@@ -162,11 +162,13 @@ def promote_release(rollout: Rollout) -> str:
 def resume_bake(rollout: Rollout) -> None:
     """Take up the bake of a release that serves, where an earlier deploy broke off."""
     serving.change(lambda desired: _promoted(desired, rollout))
+    rollout.exposed = time.monotonic()
 
 
 def _promoted(desired: Desired, rollout: Rollout) -> Desired:
     """The release answers everything; until it is healthy, what it fails is answered by the champion of before."""
     plan = rollout.plan
+    _require_ours(rollout, desired)
     fallback = plan.champion if plan.champion in desired.servers else ""
     route = Route(champion=plan.version, fallback=fallback, rollout=plan.id, serve=rollout.project.serve)
     return with_route(desired, "production", plan.project, route)
@@ -181,7 +183,7 @@ def bake_release(rollout: Rollout) -> Verdict:
 def confirm_healthy(rollout: Rollout) -> None:
     """The ledger says so; servers that nobody needs any more are drained and stopped."""
     plan = rollout.plan
-    _require_ours(rollout)
+    serving.change(lambda desired: _settled(desired, rollout))
     _, verdict = rollout.verdicts[-1]
     why = "served everything for its bake time, within its limits"
     if verdict.decision != "pass":
@@ -191,7 +193,6 @@ def confirm_healthy(rollout: Rollout) -> None:
             else "the first to serve, decided by the check of its package and the replay of test rows: "
         ) + "; ".join(verdict.reasons)
     tell(plan.project, "healthy", plan.version, why)
-    serving.change(lambda desired: _without_rollout(desired, plan.project))
     serving.retire(plan.project, keep=plan.champion)
 
 
@@ -202,9 +203,8 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
     """
     plan = rollout.plan
     route = serving.read().route("production", plan.project)
-    if route is None or route.rollout == plan.id:
-        serving.change(lambda desired: _champion_only(desired, rollout))
-        rollout.withdrawn = time.monotonic()
+    serving.change(lambda desired: _champion_only(desired, rollout))
+    rollout.withdrawn = time.monotonic()
     tell(plan.project, kind, plan.version, "; ".join(reasons))
     if kind == "failed":
         if plan.champion and route and route.champion == plan.version:
@@ -218,29 +218,28 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
 def _champion_only(desired: Desired, rollout: Rollout) -> Desired:
     plan = rollout.plan
     route = Route(champion=plan.champion, serve=rollout.project.serve) if plan.champion else None
-    for environment in ("production", "staging"):
-        found = desired.route(environment, plan.project)
-        if found is not None and plan.version in found.versions:
-            desired = with_route(desired, environment, plan.project, route)
+    main, staging = desired.production.get(plan.project), desired.staging.get(plan.project)
+    if main is not None and main.rollout == plan.id:
+        desired = with_route(desired, "production", plan.project, route)
+    elif main is not None and plan.version in main.versions:
+        return desired  # somebody else has put it there
+    if staging is not None and plan.version in staging.versions:
+        desired = with_route(desired, "staging", plan.project, route)
     return desired
 
 
-def _without_rollout(desired: Desired, project: str) -> Desired:
-    route = desired.route("production", project)
-    return with_route(desired, "production", project, _settled(route) if route else None)
-
-
-def _settled(route: Route) -> Route:
-    return route.model_copy(update={"rollout": "", "fallback": ""})
+def _settled(desired: Desired, rollout: Rollout) -> Desired:
+    plan = rollout.plan
+    _require_ours(rollout, desired)
+    route = Route(champion=plan.version, serve=rollout.project.serve)
+    return with_route(desired, "production", plan.project, route)
 
 
 def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool = False) -> None:
     plan = rollout.plan
 
     def edit(desired: Desired) -> Desired:
-        now = desired.route("production", plan.project)
-        if now is None or now.champion != plan.champion or now.rollout not in ("", plan.id):
-            raise superseded(plan)
+        _require_ours(rollout, desired)
         route = Route(
             champion=plan.champion,
             challenger=challenger,
@@ -255,12 +254,28 @@ def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool =
     rollout.exposed = rollout.exposed or time.monotonic()
 
 
-def _require_ours(rollout: Rollout) -> None:
-    """Raise RolloutError if somebody else has changed the route since this rollout did."""
+def _require_ours(rollout: Rollout, desired: Desired) -> None:
+    """Raise RolloutError if somebody else has changed the route since this rollout did, or since it was planned.
+
+    Asked where the route is changed, under the lock: a rollback may have waited for the same moment.
+    """
     plan = rollout.plan
-    route = serving.read().route("production", plan.project)
-    if plan.champion and (route is None or route.rollout not in ("", plan.id)):
+    route = desired.route("production", plan.project)
+    if route is None:
+        ours = not plan.champion
+    else:
+        ours = route.champion in (plan.champion, plan.version) and route.rollout == (plan.id if rollout.exposed else "")
+    if not ours:
         raise superseded(plan)
+
+
+def _require_platform(plan: Plan) -> None:
+    """Raise RolloutError if everything was stopped: nothing is seen then, and that is not the release's fault."""
+    if not supervision.has(envoy.GATEWAY) or not supervision.running():
+        raise RolloutError(
+            f"The rollout of `{plan.version}` broke off: the platform was stopped.",
+            next_step=f"penstock up; then penstock deploy {plan.project} {plan.version}",
+        )
 
 
 def superseded(plan: Plan) -> RolloutError:
@@ -322,6 +337,7 @@ def _judged(rollout: Rollout, step: Step, verdict: Verdict) -> Verdict:
 
 
 def _still_ours(rollout: Rollout) -> None:
+    _require_platform(rollout.plan)
     route = serving.read().route("production", rollout.plan.project)
     if route is None or route.rollout != rollout.plan.id:
         raise superseded(rollout.plan)

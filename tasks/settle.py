@@ -13,25 +13,26 @@ from tasks.registry import read_ledger
 from tasks.releases import tell
 
 
-def settle_all() -> list[str]:
-    """Settle every project that serves and that nobody deploys just now; returns what was put right."""
-    told = []
-    for project in sorted({*serving.read().production, *serving.read().staging}):
+def settle_all() -> tuple[list[str], bool]:
+    """Settle every project; returns what was put right, and whether that was all: those being deployed are left out."""
+    told, whole = [], True
+    for project in sorted({server.project for server in serving.read().servers.values()}):
         with locks.tried(f"deploy-{project}") as mine:
-            if mine:
-                told += settle(project)
-    return told
+            told += settle(project) if mine else []
+            whole = whole and mine
+    return told, whole
 
 
 def settle(project: str) -> list[str]:
     """Settle one project. The caller holds its deploy lock. Returns what was put right, in words."""
     told = []
+    serving.change(lambda desired: desired)  # it may have ended before the gateway had what it wrote
     route = serving.read().route("production", project)
     challenger = route.challenger if route else ""
+    if route and route.rollout:
+        serving.change(lambda desired: _without_rollout(desired, project))
     if challenger:
-        serving.change(lambda desired: _without_challenger(desired, project))
         tell(project, "stopped", challenger, "its rollout broke off: the process that led it ended")
-        serving.retire(project, keep=ledger.last_healthy(read_ledger(project)))
         told.append(f"{challenger}: its rollout had broken off; it gets no more requests")
     now = serving.read().route("production", project)
     known = ledger.serving(read_ledger(project))
@@ -45,13 +46,17 @@ def settle(project: str) -> list[str]:
             champion=before,
         )
         told.append(f"{now.champion} serves; the ledger did not know yet")
+    champion = now.champion if now else ""
+    serving.retire(project, keep=ledger.last_healthy(read_ledger(project), champion))
     return told
 
 
-def _without_challenger(desired: Desired, project: str) -> Desired:
-    for environment in ("production", "staging"):
-        route = desired.route(environment, project)
-        main = desired.route("production", project)
-        if route and main:
-            desired = with_route(desired, environment, project, Route(champion=main.champion, serve=route.serve))
-    return desired
+def _without_rollout(desired: Desired, project: str) -> Desired:
+    """Without a challenger. A champion that was promoted keeps its fallback until its bake is taken up again."""
+    main, staging = desired.route("production", project), desired.route("staging", project)
+    if main is None or not main.rollout:  # somebody was faster
+        return desired
+    if main.challenger and staging:
+        desired = with_route(desired, "staging", project, Route(champion=main.champion, serve=main.serve))
+    settled = Route(champion=main.champion, fallback=main.fallback, serve=main.serve)
+    return with_route(desired, "production", project, settled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -34,8 +35,10 @@ def prepare() -> Path:
         _pointer().unlink(missing_ok=True)
     else:
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{name}"
-        write_atomic(_pointer(), os.fsencode(path))
+        path = folder()
+        if path == _beside() or not path.is_dir():
+            path = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}-{name}"
+            write_atomic(_pointer(), os.fsencode(path))
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or path.is_symlink():
@@ -47,18 +50,27 @@ def prepare() -> Path:
     return path
 
 
+def listening(path: Path) -> bool:
+    """Whether anybody listens on the Unix socket."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe, contextlib.suppress(OSError):
+        probe.settimeout(1)
+        probe.connect(str(path))
+        return True
+    return False
+
+
 def remove_others(run: str) -> None:
-    """Remove the sockets of releases that an earlier start of supervisord listened on."""
-    for socket in folder().glob("*-v*.*.sock"):
-        if not socket.name.endswith(f".{run}.sock"):
-            socket.unlink(missing_ok=True)
+    """Remove the sockets of releases and gateways that are from an earlier start of supervisord."""
+    for path in folder().glob("*.*.sock"):
+        if not path.name.endswith(f".{run}.sock"):
+            path.unlink(missing_ok=True)
 
 
 def remove() -> None:
     """Remove the folder and what is in it. Whoever listened there has ended."""
     path = folder()
-    for socket in path.glob("*.sock"):
-        socket.unlink(missing_ok=True)
+    for found in path.glob("*.sock"):
+        found.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         path.rmdir()
     _pointer().unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,11 @@ files={folder}/conf.d/*.conf
 """
 
 
-def ensure() -> None:
-    """Start supervisord if it is not there. The caller holds the lock `platform`."""
+def ensure(starting: Callable[[], None] = lambda: None) -> None:
+    """Start supervisord if it is not there. The caller holds the lock `platform`.
+
+    ``starting`` is called before it starts: `run_id()` is then the one that it will have.
+    """
     if running():
         return
     _end(_lost())
@@ -63,6 +66,7 @@ def ensure() -> None:
     write_atomic(conf, text.encode())
     run = secrets.token_hex(4)
     write_atomic(_folder() / "run", run.encode())
+    starting()
     environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | {RUN: run}
     said = subprocess.run(  # returns when it has become a daemon
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)],
@@ -99,14 +103,14 @@ def running() -> bool:
         return False
 
 
-def add(*wanted: Program) -> None:
+def add(*wanted: Program, starting: Callable[[], None] = lambda: None) -> None:
     """Run programs, and replace those that are to run otherwise. The caller holds the lock `platform`.
 
     Starts supervisord if need be, and then with the programs' files already there: each is started once, the right way.
     """
     for program in wanted:
         programs.write(program)
-    ensure()
+    ensure(starting)
     with _readable_errors(", ".join(program.name for program in wanted)):
         rpc = _update()
         for found in list(processes().values()):
@@ -191,22 +195,24 @@ def end_orphans() -> None:
             process.kill()
 
 
-def owns_listener(port: int) -> bool:
-    """Whether a process of this home that outlives supervisord listens on the port."""
+def listeners(ports: set[int]) -> list[psutil.Process]:
+    """Who listens on one of these ports, as far as this user may know."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if _is_ours(process) and any(found.laddr.port == port for found in process.net_connections("tcp4")):
-                return True
-    return False
+            if any(each.status == "LISTEN" and each.laddr.port in ports for each in process.net_connections("tcp4")):
+                found.append(process)
+    return found
 
 
 def _is_orphan(process: psutil.Process, supervisor: int) -> bool:
     with contextlib.suppress(psutil.Error):
-        return _is_ours(process) and supervisor not in {parent.pid for parent in process.parents()}
+        return is_ours(process) and supervisor not in {parent.pid for parent in process.parents()}
     return False
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def is_ours(process: psutil.Process) -> bool:
+    """Whether the process is one of this home that outlives supervisord."""
     with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
         return process.environ().get(OWNER) == str(settings().home)
     return False

@@ -73,6 +73,23 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Any:
+    """A checkout with tiny-v1 and tiny-v2, trained once. Nothing of it runs: tests take copies."""
+    from benchmarks.tiny import trained
+
+    return trained(tmp_path_factory.mktemp("releases") / "checkout", environments)
+
+
+@pytest.fixture(scope="module")
+def tiny(releases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A copy for all tests of a module, which serve from it; this process's settings point there."""
+    from benchmarks.tiny import within
+
+    with within(releases.copy(tmp_path_factory.mktemp("tiny") / "checkout")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database that is migrated: making one takes seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"

@@ -35,12 +35,18 @@ def test_every_project_of_the_repository_is_right_and_points_editors_at_the_sche
     parse_schema((path.parent / project.schema_file).read_text(), project.schema_file)
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/service.md"])
+DOCS = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *DOCS]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_and_paths_in_the_docs_lead_somewhere(page):
-    text = (ROOT / page).read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    path = ROOT / page
+    text = path.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text) if "://" not in link]
     paths = re.findall(r"`((?:flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|\.ci)/[\w./-]+)`", text)
-    assert [link for link in [*links, *paths] if "NAME" not in link and not (ROOT / link).exists()] == []
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    assert [name for name in paths if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
 def test_nothing_names_a_registry():

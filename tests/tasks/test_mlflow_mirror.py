@@ -66,7 +66,9 @@ def made(dataset: str = "d1", *, passed: bool = True, champion: Champion | None 
             "passed": passed, "checks": [], "reasons": [] if passed else ["auc: 0.1, must be at least 0.5"],
             "champion": champion.version if champion else "",
         },
-        "package": {"bento": file, "tag": "tiny:1", "digest": "1" * 64, "schema_spec": file} if passed else None,
+        "package": {"bento": file, "tag": "tiny:1", "digest": "1" * 64, "schema_spec": file, "sbom": file}
+        if passed
+        else None,
         "check": None,
     })  # fmt: skip
 
@@ -121,7 +123,7 @@ def test_a_release_is_a_run_and_a_model_version_and_telling_twice_is_once(checko
     curve = client().get_metric_history(run.info.run_id, "loss_validation")
     assert [(point.step, point.value) for point in curve] == [(0, 0.6), (1, 0.55), (2, 0.5)]
     names = {file.path for file in client().list_artifacts(run.info.run_id)}
-    assert names == {"report.html", "record.json", "metrics.json", "curves.json", "model", "plots"}
+    assert names == {"report.html", "record.json", "metrics.json", "curves.json", "sbom.cdx.json", "model", "plots"}
     (version,) = client().search_model_versions("name = 'tiny'")
     assert version.run_id == run.info.run_id
     assert version.tags["penstock.blessing"] == "blessed"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import subprocess
 import tarfile
+import time
 
 import numpy as np
 import polars as pl
 import pytest
 
+from bentos import environment
 from penstock.errors import PackagingError, PlatformError
 from tasks import store
 from tasks.model_server import running_server, unpacked
@@ -18,6 +22,8 @@ from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
 from tasks.source import CODE
 from tests.trained import Client, Trained
+
+NOT_SERVED = ("build", "recipe")
 
 
 @pytest.fixture
@@ -45,11 +51,74 @@ def test_a_package_holds_no_pickle_and_nothing_of_the_checkout(trained, checkout
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
     ours = sorted(name for name in names if name.startswith("src/") and name.endswith(".py"))
     assert ours == [
-        *(f"src/bentos/{path.name}" for path in sorted((CODE / "bentos").glob("*.py")) if path.stem != "build"),
+        *(f"src/bentos/{path.name}" for path in sorted((CODE / "bentos").glob("*.py")) if path.stem not in NOT_SERVED),
         "src/penstock/__init__.py", "src/penstock/fields.py", "src/penstock/patterns.py",
         "src/penstock/release_config.py", "src/penstock/rows.py", "src/penstock/section.py",
     ]  # fmt: skip
     assert not [text for text in texts if str(checkout.root).encode() in text]
+
+
+def test_a_package_carries_its_bill_of_materials_and_its_own_image_recipe(trained):
+    package = trained.package()
+    folder = unpacked(package)
+    assert (folder / "src" / "sbom.cdx.json").read_bytes() == store.read_bytes(package.sbom)
+    assert "--require-hashes" in (folder / "env" / "docker" / "Dockerfile").read_text()
+    assert "launch.py" in (folder / "env" / "docker" / "entrypoint.sh").read_text()
+    pins = (folder / "src" / "requirements.txt").read_bytes()
+    assert (folder / "env" / "python" / "requirements.txt").read_bytes() == pins
+
+
+def test_a_server_listens_by_itself_where_nobody_hands_it_a_socket(trained, tmp_path):
+    """As in a container: no descriptor, folders that are not there yet, and a check of health."""
+    folder = unpacked(trained.package())
+    python, source = serving_python(folder / "src" / "requirements.txt"), folder / "src" / "bentos"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        "PENSTOCK_LISTEN": f"127.0.0.1:{port}", "PENSTOCK_RELEASE": "tiny-v9", "BENTOML_DO_NOT_TRACK": "true",
+        "BENTOML_HOME": str(tmp_path / "home"), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "a" / "metrics"),
+    }  # fmt: skip
+
+    def start(**changes: str) -> subprocess.Popen[str]:
+        command = [str(python), "-I", str(source / "launch.py"), str(folder)]
+        pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=variables | changes, **pipes)
+
+    def healthy() -> bool:
+        check = [str(python), "-I", "-S", str(source / "health.py")]
+        return subprocess.run(check, env=variables, check=False).returncode == 0
+
+    assert not healthy()
+    server = start()
+    try:
+        end = time.monotonic() + 60
+        while not healthy():
+            assert server.poll() is None and time.monotonic() < end, server.stderr.read()
+        call = Client(f"http://127.0.0.1:{port}")
+        row = json.dumps(example_row(trained.splits, trained.project.features))
+        status, body, headers = call("POST", "/v1/predict", row, Content_Type="application/json")
+        assert (status, headers["x-penstock-model"]) == (200, "tiny-v9"), body
+        _, said = start().communicate(timeout=60)
+        assert f"127.0.0.1:{port} cannot be listened on" in said
+        _, said = start(PENSTOCK_LISTEN="3000").communicate(timeout=60)
+        assert "PENSTOCK_LISTEN is '3000'" in said
+    finally:
+        server.terminate()
+        assert server.wait(40) == 0
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("", None), ("0.0.0.0:3000", ("0.0.0.0", 3000)), ("[::]:80", ("::", 80)), ("here:1", ("here", 1)),
+])  # fmt: skip
+def test_an_address_to_listen_on(text, expected):
+    assert environment.address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["3000", ":3000", "a:", "a:0", "a:65536", "a:x", "::1:80", "[]:80", "a:٣"])
+def test_what_is_no_address_is_named(text):
+    with pytest.raises(ValueError, match="PENSTOCK_LISTEN"):
+        environment.address(text)
 
 
 def test_a_model_that_answers_otherwise_is_refused(trained):

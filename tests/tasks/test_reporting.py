@@ -101,7 +101,8 @@ def candidate(*, passed: bool = True, baseline: Evaluation | None = None, auc: f
     }
     history = {"train": [0.6, 0.5, 0.4], "validation": [0.6, 0.55, 0.56], "best_iteration": 1}
     model = Model(booster=file, history=store.put_json(history, "history.json"), best_iteration=1, rounds=3)
-    package = Package(bento=file, tag="night_flights:abc", digest="d" * 64, schema_spec=file)
+    sbom = store.put_json({"components": [{}, {}, {}]}, "sbom.cdx.json")
+    package = Package(bento=file, tag="night_flights:abc", digest="d" * 64, schema_spec=file, sbom=sbom)
     return Candidate(
         lineage=Lineage(
             project="night_flights",
