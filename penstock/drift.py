@@ -4,10 +4,6 @@ A score beyond its limit is an alarm. The limit is the larger of two: what the c
 makes of two samples of these sizes, plus what the sketches may be off. So a small window is not drift because it is
 small, and a huge one not because of a difference nobody would mind. `alpha` is divided by the number of all scores that
 have a limit, over all columns (Bonferroni; Dunn 1961, "Multiple comparisons among means", JASA 56).
-
-The scores of shares are over the deciles of the training data, or over categories. Levels expected fewer than `LEAST`
-times in either sample are one (Cochran 1954, "Some methods for strengthening the common chi-squared tests"), and half a
-value is added to each (Krichevsky & Trofimov 1981), so that a category that has gone or come is no division by 0.
 """
 
 from __future__ import annotations
@@ -23,17 +19,16 @@ from penstock.distances import (
     population_stability_index,
     total_variation,
 )
+from penstock.levels import BINS, LEAST, binned, by_level, pooled, smoothed
 from penstock.limits import ks_limit, mean_limit, psi_limit
 from penstock.monitor_config import MonitorConfig
 from penstock.refs import Value
-from penstock.sketch import ColumnSummary, shares
+from penstock.sketch import ColumnSummary
 
 if TYPE_CHECKING:
     import numpy as np
 
-BINS = 10
-LEAST = 5.0
-FEW = 50  # values under which a column is not judged: LEAST in each bin
+FEW = int(BINS * LEAST)  # values under which a column is not judged: enough for every bin
 
 
 class Score(Value):
@@ -123,52 +118,12 @@ def unjudged(reference: ColumnSummary, window: ColumnSummary) -> str:
     return ""
 
 
-def binned(reference: ColumnSummary, window: ColumnSummary) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of both in the bins between the reference's deciles; where values repeat, there are fewer bins."""
-    import numpy as np
-
-    upto = np.array(reference.upto)
-    at = np.searchsorted(upto, np.arange(1, BINS) / BINS - 1e-12)  # the least value that has this share up to it
-    edges = np.array(reference.points)[np.unique(at)]
-    return _in_bins(reference, edges), _in_bins(window, edges)
-
-
-def by_level(reference: ColumnSummary, window: ColumnSummary) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of both for every category of either; the last is that of all unlisted ones."""
-    import numpy as np
-
-    mine, theirs = dict(reference.levels), dict(window.levels)
-    names = sorted(mine.keys() | theirs.keys())
-    counts = [[found.get(name, 0) for name in names] for found in (mine, theirs)]
-    return tuple(  # type: ignore[return-value]
-        np.array([*one, summary.unlisted], float) for one, summary in zip(counts, (reference, window), strict=True)
-    )
-
-
-def pooled(reference: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The counts with all rare levels as one, so that both samples expect `LEAST` of each."""
-    import numpy as np
-
-    both = reference + window
-    expected = both * min(reference.sum(), window.sum()) / both.sum()
-    order = np.argsort(-expected, kind="stable")
-    kept = int((expected >= LEAST).sum())
-    while kept < len(order) and kept > 1 and 0 < expected[order[kept:]].sum() < LEAST:
-        kept -= 1  # the rare ones together are still too rare: the rarest of the others joins them
-    some, rest = order[:kept], order[kept:]
-    return tuple(  # type: ignore[return-value]
-        np.append(one[some], one[rest].sum()) if both[rest].sum() > 0 else one[some] for one in (reference, window)
-    )
-
-
 def _number_scores(
     reference: ColumnSummary, window: ColumnSummary, config: MonitorConfig, alpha: float
 ) -> tuple[Score, ...]:
     n, m, noise = window.numbers, reference.numbers, window.rank_error + reference.rank_error
     chance = ks_limit(n, m, alpha) + noise
-    ks = Score(
-        name="ks", value=kolmogorov_smirnov(reference, window), limit=min(1.0, max(config.ks, chance))
-    )
+    ks = Score(name="ks", value=kolmogorov_smirnov(reference, window), limit=min(1.0, max(config.ks, chance)))
     return (ks, *_share_scores(*binned(reference, window), n, m, noise, config, alpha))
 
 
@@ -181,7 +136,7 @@ def _category_scores(
 def _share_scores(
     reference: np.ndarray, window: np.ndarray, n: int, m: int, noise: float, config: MonitorConfig, alpha: float
 ) -> tuple[Score, ...]:
-    q, p = (_smooth(counts) for counts in pooled(reference, window))
+    q, p = (smoothed(counts) for counts in pooled(reference, window))
     # sqrt(psi) is close to a distance, so chance and the sketches' error add up under the root
     sketched = float((noise**2 / q).sum())
     chance = (psi_limit(len(p), n, m, alpha) ** 0.5 + sketched**0.5) ** 2
@@ -193,20 +148,7 @@ def _share_scores(
     )
 
 
-def _in_bins(summary: ColumnSummary, edges: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    _, upto = shares(summary, edges)
-    return np.diff(upto, prepend=0.0, append=1.0).clip(0, 1) * summary.numbers
-
-
-def _smooth(counts: np.ndarray) -> np.ndarray:
-    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))  # type: ignore[no-any-return]
-
-
-def _drift(
-    reference: ColumnSummary, window: ColumnSummary, scores: tuple[Score, ...], reason: str = ""
-) -> ColumnDrift:
+def _drift(reference: ColumnSummary, window: ColumnSummary, scores: tuple[Score, ...], reason: str = "") -> ColumnDrift:
     beyond = [str(score) for score in scores if score.beyond]
     return ColumnDrift(
         name=reference.name,

@@ -105,7 +105,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
     """Numbers as float64 that a float32 can hold exactly."""
     import numpy as np
 
-    return np.clip(values, -MOST, MOST).astype(np.float32).astype(np.float64)
+    return np.asarray(np.clip(values, -MOST, MOST), np.float32).astype(np.float64)
 
 
 def gap(below: np.ndarray, upto: np.ndarray) -> float:
