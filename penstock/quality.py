@@ -158,7 +158,7 @@ def _wild(reference: ColumnSummary, window: ColumnSummary, config: MonitorConfig
         return None
     low, high = reference.points[0], reference.points[-1]
     width = high - low
-    infinite = dict(window.types)["number"] - window.numbers
+    infinite = max(0, dict(window.types)["number"] - window.numbers)
     outside = 0.0
     if window.numbers:
         import numpy as np
