@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.errors import ConfigError
+from penstock.monitor_config import MonitorConfig
 from penstock.release_config import RolloutConfig, ServeConfig
 from penstock.section import Fraction, Section
 from penstock.yaml_errors import doubled_key, explained, unreadable
@@ -224,6 +225,7 @@ class Project(Section):
     package: PackageConfig
     serve: ServeConfig = ServeConfig()
     rollout: RolloutConfig = RolloutConfig()
+    monitor: MonitorConfig = MonitorConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Project:

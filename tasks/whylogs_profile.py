@@ -22,7 +22,7 @@ TOP = 10
 
 def profile(rows: pl.DataFrame) -> Any:
     """A `DatasetProfileView` of the frame's columns: numbers, booleans and text; of anything else, counts."""
-    _load()
+    load_whylogs()
     from whylogs.core.view.dataset_profile_view import DatasetProfileView
 
     now = datetime.now(UTC)
@@ -46,7 +46,8 @@ def summary(view: Any) -> dict[str, dict[str, Any]]:
     return {name: _summary(column) for name, column in view.get_columns().items()}
 
 
-def _load() -> None:
+def load_whylogs() -> None:
+    """To be called before whylogs is imported."""
     import numpy as np
 
     if not hasattr(np, "unicode_"):
