@@ -11,7 +11,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.errors import ConfigError
+from penstock.label_config import LabelsConfig
 from penstock.release_config import RolloutConfig, ServeConfig
+from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
@@ -224,6 +226,8 @@ class Project(Section):
     package: PackageConfig
     serve: ServeConfig = ServeConfig()
     rollout: RolloutConfig = RolloutConfig()
+    labels: LabelsConfig = LabelsConfig()
+    retrain: RetrainConfig = RetrainConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Project:
@@ -234,6 +238,7 @@ class Project(Section):
             raise ValueError("`split.by: group` needs `features.group`")
         if self.split.gap_hours and not self.features.time:
             raise ValueError("`split.gap_hours` needs `features.time`")
+        self.labels.require_kept(self.features.label, self.serve.log)
         return self
 
     @property
