@@ -37,7 +37,9 @@ class RetrainConfig(Section):
     cooldown_hours: float = Field(default=24, ge=0, description="The least time between two, whatever their causes.")
     daily_budget: int = Field(default=1, ge=0, description="The most in a day (UTC).")
     min_new_labels: int = Field(
-        default=1000, ge=0, description="Labels that must have come since the last training: the same rows teach nothing."
+        default=1000,
+        ge=0,
+        description="Labels that must have come since the last training: the same rows teach nothing.",
     )
     max_without_help: int = Field(
         default=2, ge=1, description="So many in a row after which the alarm stayed stop retraining and call a person."
