@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ASSUMES = "no concept drift: the chance of True given the row is what it was on the test rows"
+NAN = float("nan")
 DRAWS = 100  # of labels for the standard error, which is then itself sure to 7 %
 
 
@@ -53,11 +54,10 @@ def estimate(
     """
     import numpy as np
 
-    chance = calibration(score)
-    expected = _expected(chance, score, decision)
+    rows, chance = _Rows(score, decision), calibration(score)
     draws = np.random.default_rng(seed)
-    labels = [_realised(draws.random(len(chance)) < chance, score, decision) for _ in range(DRAWS)]
-    others = [_expected(other(score), score, decision) for other in resamples]
+    drawn = [rows.realised(draws.random(len(chance)) < chance) for _ in range(DRAWS)]
+    others = [rows.expected(other(score)) for other in resamples]
 
     def spread(found: list[dict[str, float]], name: str) -> float:
         values = [one[name] for one in found if np.isfinite(one[name])]
@@ -66,48 +66,56 @@ def estimate(
     return {
         name: Estimate(
             value=value,
-            standard_error=float(np.sqrt(spread(labels, name) + spread(others, name))),
+            standard_error=float(np.sqrt(spread(drawn, name) + spread(others, name))),
             rows=len(score),
         )
-        for name, value in expected.items()
+        for name, value in rows.expected(chance).items()
         if np.isfinite(value)
     }
 
 
-def _expected(chance: np.ndarray, score: np.ndarray, decision: np.ndarray) -> dict[str, float]:
-    """The metrics with each row counted as True by its chance and as False by the rest."""
-    hits, called, positives = float(chance[decision].sum()), int(decision.sum()), float(chance.sum())
-    return {
-        "auc": _expected_auc(chance, score),
-        "accuracy": (hits + float((1 - chance[~decision]).sum())) / len(chance) if len(chance) else float("nan"),
-        "f1": 2 * hits / (called + positives) if called + positives else float("nan"),
-        "log_loss": _log_loss(chance, score),
-    }
+class _Rows:
+    """What does not depend on the labels: the scores' order, and what each outcome would cost."""
 
+    def __init__(self, score: np.ndarray, decision: np.ndarray) -> None:
+        import numpy as np
 
-def _realised(label: np.ndarray, score: np.ndarray, decision: np.ndarray) -> dict[str, float]:
-    found = _expected(label.astype(float), score, decision)
-    positives = int(label.sum())
-    negatives = len(label) - positives
-    ordered = midranks(score)[label].sum() - positives * (positives + 1) / 2
-    return found | {"auc": float(ordered / (positives * negatives)) if positives and negatives else float("nan")}
+        self.count, self.decision = len(score), decision
+        clipped = np.clip(score.astype(np.float64), 1e-15, 1 - 1e-15)
+        self.cost_true, self.cost_false = -np.log(clipped), -np.log1p(-clipped)
+        values, self.place = np.unique(score, return_inverse=True)
+        self.places = len(values)
+        self.ranks = midranks(score)
 
+    def expected(self, chance: np.ndarray) -> dict[str, float]:
+        """The metrics with each row counted as True by its ``chance``, and as False by the rest."""
+        return self._by_count(chance) | {"auc": self._auc(chance)}
 
-def _expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
-    """Over all pairs of different rows: the chance that the first is True, the second False, and in order."""
-    import numpy as np
+    def realised(self, label: np.ndarray) -> dict[str, float]:
+        """The metrics with these labels."""
+        positives = int(label.sum())
+        pairs = positives * (self.count - positives)
+        ordered = float(self.ranks[label].sum()) - positives * (positives + 1) / 2
+        return self._by_count(label.astype(float)) | {"auc": ordered / pairs if pairs else NAN}
 
-    values, at = np.unique(score, return_inverse=True)
-    true = np.bincount(at, chance, len(values))
-    false = np.bincount(at, 1 - chance, len(values))
-    alone = float((chance * (1 - chance)).sum())  # a row makes no pair with itself
-    below = np.cumsum(false) - false
-    pairs = float(true.sum() * false.sum()) - alone
-    return (float((true * (below + false / 2)).sum()) - alone / 2) / pairs if pairs > 0 else float("nan")
+    def _by_count(self, chance: np.ndarray) -> dict[str, float]:
+        hits, called = float(chance[self.decision].sum()), int(self.decision.sum())
+        rejected = float((1 - chance[~self.decision]).sum())
+        some = float(chance.sum()) + called
+        cost = float((chance * self.cost_true + (1 - chance) * self.cost_false).sum())
+        return {
+            "accuracy": (hits + rejected) / self.count if self.count else NAN,
+            "f1": 2 * hits / some if some else NAN,
+            "log_loss": cost / self.count if self.count else NAN,
+        }
 
+    def _auc(self, chance: np.ndarray) -> float:
+        """Over all pairs of different rows: the chance that the first is True, the second False, and in order."""
+        import numpy as np
 
-def _log_loss(chance: np.ndarray, score: np.ndarray) -> float:
-    import numpy as np
-
-    clipped = np.clip(score.astype(np.float64), 1e-15, 1 - 1e-15)
-    return float(-(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped)).mean()) if len(score) else float("nan")
+        true = np.bincount(self.place, chance, self.places)
+        false = np.bincount(self.place, 1 - chance, self.places)
+        alone = float((chance * (1 - chance)).sum())  # a row makes no pair with itself
+        below = np.cumsum(false) - false
+        pairs = float(true.sum() * false.sum()) - alone
+        return (float((true * (below + false / 2)).sum()) - alone / 2) / pairs if pairs > 0 else NAN
