@@ -1,4 +1,4 @@
-"""The commands about what is served: label. They are parts of `penstock`."""
+"""The commands about what is served: label, resume. They are parts of `penstock`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli_release import AS_JSON, PROJECT
+from flows.cli_release import AS_JSON, PROJECT, REASON
 from flows.terminal import watching
 
 
@@ -33,4 +33,17 @@ def label(project: str, file: str | None, sql: str, query: str, again: bool, as_
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
 
 
-COMMANDS = (label,)
+@click.command()
+@PROJECT
+@REASON
+def resume(project: str, reason: str) -> None:
+    """Let monitoring ask for trainings again, after it was stopped."""
+    from tasks.project import config_path
+    from tasks.retraining import resume as resume_retraining
+
+    name = config_path(project).stem
+    resume_retraining(name, reason)
+    click.echo(f"{name}: retraining may be asked for again; the ledger has the reason.")
+
+
+COMMANDS = (label, resume)

@@ -132,7 +132,7 @@ def _held_back(
         yield "what serves now was trained for it, and has not been judged yet"
     last = history.attempts[-1].time if history.attempts else None
     if last and now - last < timedelta(hours=config.cooldown_hours):
-        yield f"the last one was {_hours(now - last):.1f} hours ago, and the cooldown is {config.cooldown_hours:g} hours"
+        yield f"the last one was {_hours(now - last):.1f} h ago, and the cooldown is {config.cooldown_hours:g} h"
     today = _today(history, now)
     if today >= config.daily_budget:
         yield f"{today} of {config.daily_budget} a day were asked for today"

@@ -108,7 +108,10 @@ def _judged(history: History, asked: int, helped: bool) -> History:
     if not any(one.asked == asked and one.helped is None for one in history.attempts):
         return history
     attempts = tuple(
-        one.model_copy(update={"helped": helped}) if one.asked == asked else one for one in history.attempts
+        one.model_copy(update={"helped": helped, "cleared": one.causes if helped else one.cleared})
+        if one.asked == asked
+        else one
+        for one in history.attempts
     )
     counted = {"without_help": 0, "counted_from": asked} if helped else {"without_help": history.without_help + 1}
     return _with(history, attempts=attempts, refused=(), **counted)
