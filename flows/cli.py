@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from flows.cli_release import AS_JSON, COMMANDS, PROJECT
+from flows import cli_release, cli_watch
+from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
 from penstock.errors import PackagingError, Rejected, RolloutError
@@ -218,7 +219,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for command in COMMANDS:
+for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.errors import ConfigError
+from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
 from penstock.release_config import RolloutConfig, ServeConfig
+from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
@@ -226,6 +228,8 @@ class Project(Section):
     serve: ServeConfig = ServeConfig()
     rollout: RolloutConfig = RolloutConfig()
     monitor: MonitorConfig = MonitorConfig()
+    labels: LabelsConfig = LabelsConfig()
+    retrain: RetrainConfig = RetrainConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Project:
@@ -236,6 +240,7 @@ class Project(Section):
             raise ValueError("`split.by: group` needs `features.group`")
         if self.split.gap_hours and not self.features.time:
             raise ValueError("`split.gap_hours` needs `features.time`")
+        self.labels.require_kept(self.features.label, self.serve.log)
         return self
 
     @property

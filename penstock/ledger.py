@@ -30,6 +30,14 @@ Kind = Literal[
     "stopped",  # its rollout broke off: the process that led it ended
     "drilled",  # a rollback drill was run
     "containerized",  # a container image was built of it; the facts name the image and the Bento by digest
+    "alarm",  # monitoring found something wrong with what it is asked or answers
+    "alarm cleared",  # ... and no longer does
+    "retrain asked",  # a new training was asked for because of an alarm
+    "retrain not asked",  # ... was held back; the reason says by what
+    "retrain helped",  # with what it made, the alarm cleared
+    "retrain did not help",  # ... it did not, or it made nothing that serves
+    "retraining stopped",  # none is asked for until a person resumes it
+    "retraining resumed",  # a person did
 ]
 
 

@@ -64,11 +64,16 @@ def parse_schema(text: str, where: str) -> SchemaFile:
 
 
 def require_columns(
-    schema: SchemaFile, features: FeaturesConfig, slices: tuple[str, ...], where: str, watched: tuple[str, ...] = ()
+    schema: SchemaFile,
+    features: FeaturesConfig,
+    slices: tuple[str, ...],
+    where: str,
+    watched: tuple[str, ...] = (),
+    named: tuple[str, ...] = (),
 ) -> None:
     """Raise ConfigError if the project uses a column that its schema does not have, or one of the wrong kind.
 
-    ``watched``: the columns of `data.outliers`.
+    ``watched``: the columns of `data.outliers`; ``named``: those by which `labels` finds predictions.
     """
     columns = schema.columns
     used = {
@@ -79,6 +84,7 @@ def require_columns(
         "features.numeric": list(features.numeric),
         "evaluate.slices": list(slices),
         "data.outliers": list(watched),
+        "labels": list(named),
     }
     numbers = (*INTEGERS, *FLOATS)
     kinds = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from penstock.errors import StorageError
 from penstock.collected import Collected, Segment, require_whole
+from penstock.errors import StorageError
 from tasks import store
 from tasks.settings import settings
 

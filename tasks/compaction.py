@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.collected import Counts
 from penstock.prediction_log import records
 from penstock.refs import FileRef
 from penstock.served import FIXED, PRODUCTION, column_of
-from penstock.collected import Counts
 from tasks import store
 
 if TYPE_CHECKING:

@@ -1,0 +1,49 @@
+"""The commands about what is served: label, resume. They are parts of `penstock`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.cli_release import AS_JSON, PROJECT, REASON
+from flows.terminal import watching
+
+
+@click.command()
+@PROJECT
+@click.argument("file", required=False)
+@click.option("--sql", default="", metavar="URL", help="A database, without its password (PENSTOCK_SQL_PASSWORD).")
+@click.option("--query", default="", metavar="SELECT", help="What to read there.")
+@click.option("--again", is_flag=True, help="These labels are meant anew, though they were recorded before.")
+@AS_JSON
+def label(project: str, file: str | None, sql: str, query: str, again: bool, as_json: bool) -> None:
+    """Record labels that came after the predictions.
+
+    FILE is a .csv or .parquet with the columns that the project's YAML names under `labels`, and the label. Labels may
+    come in any order, several times and corrected: the latest arrival counts.
+    """
+    from flows.label import label as label_flow
+    from tasks.label_sources import LabelSource, require_source
+
+    place = str(Path(file).resolve()) if file else ""
+    require_source(LabelSource(file=place, sql=sql, query=query))  # before Prefect keeps the arguments
+    with watching():
+        found = label_flow(project, file=place, sql=sql, query=query, again=again)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+@click.command()
+@PROJECT
+@REASON
+def resume(project: str, reason: str) -> None:
+    """Let monitoring ask for trainings again, after it was stopped."""
+    from tasks.project import config_path
+    from tasks.retraining import resume as resume_retraining
+
+    name = config_path(project).stem
+    resume_retraining(name, reason)
+    click.echo(f"{name}: retraining may be asked for again; the ledger has the reason.")
+
+
+COMMANDS = (label, resume)

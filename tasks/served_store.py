@@ -1,0 +1,47 @@
+"""Reads the compacted prediction log: `<home>/served/<project>/**/*.parquet`, see `penstock/served.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.errors import DataError
+from penstock.served import FIXED, column_of, require_served
+from tasks.settings import settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def served_folder(project: str) -> Path:
+    return settings().home / "served" / project
+
+
+def read_served(project: str, fields: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Every served prediction with the ``fields`` named, as text; a field that a file does not have is null there.
+
+    No rows where nothing has been served. Raises DataError for a file that holds something else.
+    """
+    import polars as pl
+
+    columns = list(dict.fromkeys(column_of(field) for field in fields))
+    types = {name: getattr(pl, kind) for name, kind in FIXED.items()} | dict.fromkeys(columns, pl.String)
+    frames = [pl.DataFrame(schema=types)]
+    for path in sorted(served_folder(project).rglob("*.parquet")):
+        try:
+            lazy = pl.scan_parquet(path)
+            schema = lazy.collect_schema()
+            require_served(schema, str(path))
+            wanted = [
+                pl.col(name).cast(pl.String) if name in schema else pl.lit(None, pl.String).alias(name)
+                for name in columns
+            ]
+            frames.append(lazy.select(*FIXED, *wanted).collect())
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                "Served predictions cannot be read.",
+                where=str(path),
+                found=str(error).splitlines()[0][:300],
+                next_step="remove the file, and compact the prediction log again",
+            ) from None
+    return pl.concat(frames)
