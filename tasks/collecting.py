@@ -1,0 +1,107 @@
+"""Takes what was served from the prediction log: closed segments become a numbered window, each exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from penstock.collected import Collected, Segment, pending
+from penstock.config import Project
+from penstock.errors import PlatformError, StorageError
+from penstock.refs import FileRef
+from penstock.schema import parse_schema
+from tasks import locks, store
+from tasks.caching import task
+from tasks.collected_store import append_window, closed_segments, read_windows, segment_path
+from tasks.compaction import compact
+from tasks.project import schema_text
+from tasks.summaries import window_profile
+
+LONGEST_PROFILE = 2_000_000  # rows of a window that its profile is made of at once
+
+
+@contextlib.contextmanager
+def monitoring(project: str) -> Iterator[None]:
+    """One monitor of a project at a time: a lock that dies with its holder. Raises PlatformError if another runs."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.exclusive(f"monitor-{project}", timeout=2))
+        except StorageError as error:
+            raise PlatformError(
+                f"Another monitor of `{project}` runs.", next_step=f"penstock status {project}"
+            ) from error
+        yield
+
+
+@task(cached=False)
+def collect_window(project: Project, close: bool = False) -> Collected | None:
+    """The next window, or None while it is neither full nor over.
+
+    ``close``: whatever there is, however little. Raises StorageError if a segment or a window's file is damaged.
+    """
+    windows = read_windows(project.name)
+    segments = pending(closed_segments(project.name), windows)
+    if not segments or not (close or _is_due(project, windows, segments)):
+        return None
+    paths = [segment_path(project.name, segment) for segment in segments]
+    found = compact(paths, kept_fields(project), replayed=False)
+    window = Collected(
+        number=len(windows) + 1,
+        project=project.name,
+        closed=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        since=found.since,
+        until=found.until,
+        segments=tuple(segments),
+        rows=found.rows,
+        profile=_profile(found.rows),
+        counts=found.counts,
+        models=dict(found.models),
+    )
+    append_window(window)
+    return window
+
+
+def kept_fields(project: Project) -> dict[str, str]:
+    """The fields of the rows that are compacted, and their polars type: features, slices, and what labels need."""
+    columns = parse_schema(schema_text(project), project.schema_file).columns
+    labels = project.labels
+    names = [*project.features.names, *project.evaluate.slices, *labels.keys, *filter(None, (labels.time,))]
+    log = project.serve.log
+    return {
+        name: "String" if name in log.hash else columns[name].dtype.partition("(")[0]
+        for name in dict.fromkeys(names)
+        if name in columns and name not in log.drop and name != project.features.label
+    }
+
+
+def _is_due(project: Project, windows: list[Collected], segments: list[Segment]) -> bool:
+    config = project.monitor
+    opened = windows[-1].until if windows else int(segments[0].name.partition("-")[0])
+    if time.time() - opened / 1e9 >= config.window_seconds:
+        return True
+    lines = 0
+    for segment in segments:
+        with segment_path(project.name, segment).open("rb") as file:
+            lines += sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+        if lines >= config.window_rows:
+            return True
+    return False
+
+
+def _profile(rows: FileRef | None) -> FileRef | None:
+    """A whylogs profile of the window's features; of a window that is very large, made of pieces and merged."""
+    import polars as pl
+
+    from tasks.summaries import merged_profiles
+
+    if rows is None:
+        return None
+    path = store.locate(rows)
+    total = pl.scan_parquet(path).select(pl.len()).collect().item()
+    pieces = [
+        window_profile(pl.scan_parquet(path).slice(start, LONGEST_PROFILE).collect())
+        for start in range(0, total, LONGEST_PROFILE)
+    ]
+    return store.put_bytes(pieces[0] if len(pieces) == 1 else merged_profiles(pieces), "window.bin")

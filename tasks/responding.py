@@ -1,0 +1,113 @@
+"""What follows from what monitoring found: alarms in the ledger, and a decision whether to train, to stop, or neither.
+
+Everything that is decided is written to the ledger before it is acted on; the acting is an event that triggers of
+`prefect.yaml` follow.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from penstock import ledger
+from penstock.alarm import alarm as window_alarm
+from penstock.alarms import Alarm, performance_drop
+from penstock.config import Project
+from penstock.live_metrics import WindowScore
+from penstock.monitor_config import Kind
+from penstock.retrain import Decision, cleared, decide, to_tell
+from penstock.retrain_config import Cause
+from tasks import events, store
+from tasks.caching import task
+from tasks.labelling import live_scores
+from tasks.registry import read_ledger
+from tasks.releases import packaged
+from tasks.retraining import label_news, retrain_history, tell_of_serving
+from tasks.watching import judged
+
+CAUSES: dict[Kind, Cause] = {"schema": "schema skew", "value": "value drift", "prediction": "prediction drift"}
+
+
+@task(cached=False)
+def raise_alarms(project: Project) -> list[Alarm]:
+    """The alarms that are raised now, out of the last windows and of labelled periods; news of them go to the ledger."""
+    alarms, measured = _found(project)
+    raised = {alarm.cause for alarm in alarms}
+    known = retrain_history(project.name).alarms
+    for alarm in alarms:
+        if alarm.cause not in known:
+            tell_of_serving(project.name, "alarm", alarm.reason, cause=alarm.cause, **alarm.facts)
+            events.tell("alarm", project.name, cause=alarm.cause, reason=alarm.reason)
+    for cause in known:
+        if cause not in raised and cause in measured:
+            tell_of_serving(project.name, "alarm cleared", f"{cause}: back within its limits", cause=cause)
+    _judge_trainings(project, alarms, measured)
+    return alarms
+
+
+@task(cached=False)
+def respond(project: Project, alarms: list[Alarm]) -> Decision:
+    """Decide, write it down, and tell those that act on it: `retrain.asked`, or `retraining.stopped` for a person."""
+    history, now = retrain_history(project.name), datetime.now(UTC)
+    decision = decide(history, now, alarms, label_news(project), project.retrain)
+    told = to_tell(history, decision)
+    if told is not None:
+        kind, reason, facts = told
+        tell_of_serving(project.name, kind, reason, **facts)
+    if decision.action == "retrain":
+        events.tell("retrain.asked", project.name, reason="; ".join(decision.reasons), causes=", ".join(decision.causes))
+    if decision.page:
+        events.tell("retraining.stopped", project.name, reason="; ".join(decision.reasons))
+    return decision
+
+
+def _found(project: Project) -> tuple[list[Alarm], list[Cause]]:
+    """(alarms, causes that could be judged at all)."""
+    found, measured = [], []
+    for one in window_alarm(judged(project.name), project.monitor).kinds:
+        cause = CAUSES.get(one.kind)
+        if cause is not None and one.judged:
+            measured.append(cause)
+        if cause is not None and one.raised:
+            found.append(Alarm(cause=cause, reason="; ".join(one.reasons)))
+    score = _latest_final(project)
+    if score is not None:
+        measured.append("performance drop")
+        drop = performance_drop(
+            score.metrics.get(project.retrain.metric), _holdout(project, score.model), score.final, project.retrain
+        )
+        found += [drop] if drop else []
+    return found, measured
+
+
+def _latest_final(project: Project) -> WindowScore | None:
+    """The newest period that is final, of the release that serves."""
+    serves = ledger.serving(read_ledger(project.name))
+    scores = [
+        score for score in live_scores(project) if score.final and serves is not None and score.model == serves.version
+    ]
+    return scores[-1] if scores else None
+
+
+def _holdout(project: Project, version: str) -> float | None:
+    metrics = store.read_json(packaged(project.name, version).candidate.evaluation.metrics)["metrics"]
+    value: float | None = metrics.get(project.retrain.metric)
+    return value
+
+
+def _judge_trainings(project: Project, alarms: list[Alarm], measured: list[Cause]) -> None:
+    """Whether the last training that was asked for has helped, once that can be told."""
+    now = datetime.now(UTC)
+    for attempt in retrain_history(project.name).attempts:
+        if attempt.helped is None:
+            outcome = cleared(attempt, alarms, _since(project, attempt.deployed, measured), now, project.retrain)
+            if outcome.helped is not None:
+                kind: ledger.Kind = "retrain helped" if outcome.helped else "retrain did not help"
+                tell_of_serving(project.name, kind, outcome.reason, asked=attempt.asked)
+
+
+def _since(project: Project, deployed: datetime | None, measured: list[Cause]) -> list[Cause]:
+    """The causes that what was served since then could be judged by."""
+    windows = judged(project.name)
+    if deployed is None or not windows or windows[-1].start < deployed.timestamp():
+        return []
+    return measured

@@ -1,0 +1,77 @@
+"""Judges windows of served traffic beside the training data of who served, and remembers the verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from penstock import window as windows
+from penstock.collected import Collected
+from penstock.config import Project
+from penstock.errors import StorageError
+from penstock.sketch import number_summary
+from penstock.window import Window, WindowDrift
+from tasks import store
+from tasks.caching import task
+from tasks.project import recorded_project
+from tasks.releases import packaged
+from tasks.settings import settings
+from tasks.summaries import PREDICTIONS, reference, summaries
+
+
+@task(cached=False)
+def judge_window(project: Project, collected: Collected) -> WindowDrift | None:
+    """The verdict on a window, also kept; None if no row of it was answered and no request refused.
+
+    It is judged by the release that answered most of it. Raises StorageError if that release's files are damaged.
+    """
+    if not collected.counts.requests:
+        return None
+    release = max(collected.models, key=lambda name: collected.models[name], default="")
+    known = packaged(project.name, release)
+    beside = reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
+    found = windows.judge(project.monitor, beside, _window(collected, release), judged(project.name))
+    store.write_atomic(_file(project.name, collected.number), found.model_dump_json(indent=1).encode())
+    return found
+
+
+def judged(project: str) -> list[WindowDrift]:
+    """The verdicts so far, oldest first. Raises StorageError if one cannot be read."""
+    found = []
+    for path in sorted((settings().home / "monitor" / project / "verdicts").glob("[0-9]*.json")):
+        try:
+            found.append(WindowDrift.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError) as error:
+            raise StorageError(
+                "The verdict on a window cannot be read.",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                next_step="remove the file: the window itself is kept",
+            ) from None
+    return found
+
+
+def _window(collected: Collected, release: str) -> Window:
+    import polars as pl
+
+    columns, predictions = (), None
+    if collected.rows is not None and collected.profile is not None:
+        columns = summaries(store.read_bytes(collected.profile))
+        rows = pl.scan_parquet(store.locate(collected.rows)).filter(pl.col("model") == release)
+        predictions = number_summary(PREDICTIONS, rows.select("score").collect()["score"].to_numpy())
+    return Window(
+        start=collected.since / 1e9,
+        end=collected.until / 1e9,
+        rows=collected.counts.rows,
+        columns=columns,
+        predictions=predictions,
+        requests=collected.counts.requests,
+        refused=collected.counts.refused_requests,
+    )
+
+
+def _file(project: str, number: int) -> Path:
+    path = settings().home / "monitor" / project / "verdicts" / f"{number:06}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
