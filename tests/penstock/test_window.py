@@ -11,6 +11,7 @@ from penstock.window import Reference, Window, WindowDrift, judge
 
 CONFIG = MonitorConfig()
 COLORS = (0.5, 0.3, 0.2)
+RENAMED = {"r": 460, "g": 300, "b": 200, "R": 40}
 DAY = 86_400.0
 
 
@@ -76,7 +77,7 @@ def test_false_alarms_are_rare():
         ("prediction", "mean shift", {"predictions": probability(1000, np.random.default_rng(4), shift=2)}),
         ("quality", "39.5% nulls", {"columns": {"size": size(1000, np.random.default_rng(4), nulls=0.4)}}),
         ("quality", "0.0% nulls", {"columns": {"size": size(1000, np.random.default_rng(4), nulls=0)}}),
-        ("quality", "such as 'R'", {"columns": {"color": category_summary("color", dict(r=460, g=300, b=200, R=40))}}),
+        ("quality", "such as 'R'", {"columns": {"color": category_summary("color", RENAMED)}}),
         ("quality", "50 wild numbers", {"columns": {"size": numbers(900, 50 / 900, -9999.0)}}),
         ("quality", "wild numbers", {"columns": {"size": numbers(900, 0.05, np.inf)}}),
     ],
