@@ -46,4 +46,20 @@ def resume(project: str, reason: str) -> None:
     click.echo(f"{name}: retraining may be asked for again; the ledger has the reason.")
 
 
-COMMANDS = (label, resume)
+@click.command()
+@PROJECT
+@click.option("--close", is_flag=True, help="Take what there is, though the window is neither full nor over.")
+@AS_JSON
+def monitor(project: str, close: bool, as_json: bool) -> None:
+    """Compare what was served since the last time with the training data.
+
+    Says whether it drifted, and decides whether to train again, to call a person, or neither.
+    """
+    from flows.monitor import monitor as monitor_flow
+
+    with watching():
+        found = monitor_flow(project, close=close)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+COMMANDS = (monitor, label, resume)

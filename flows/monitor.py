@@ -48,10 +48,15 @@ def monitor(config: str, close: bool = False) -> Monitored:
     scope.set(project.name)
     with monitoring(project.name):
         window = collect_window(project, close)
-        verdict = judge_window(project, window) if window else None
+        judgement = judge_window(project, window) if window else None
         alarms = raise_alarms(project)
         decision = respond(project, alarms)
-        report = report_drift(project) if verdict else ""
+        report = report_drift(project, judgement) if judgement else ""
     return Monitored(
-        project=project.name, window=window, verdict=verdict, alarms=tuple(alarms), decision=decision, report=report
+        project=project.name,
+        window=window,
+        verdict=judgement.verdict if judgement else None,
+        alarms=tuple(alarms),
+        decision=decision,
+        report=report,
     )

@@ -23,8 +23,10 @@ class LabelsConfig(Section):
         default="request_id",
         description="What a label names: the request (`request_id`, and `row` where a request has several), or `keys`.",
     )
-    keys: tuple[str, ...] = Field(
-        default=(), description="Fields of the rows that together name what a prediction is about, such as an order."
+    key_columns: tuple[str, ...] = Field(  # not `keys`: Prefect takes what has `keys` for a mapping
+        default=(),
+        alias="keys",
+        description="Fields of the rows that together name what a prediction is about, such as an order.",
     )
     column: str | None = Field(
         default=None, description="The labels' column where they are read from; left out, `features.label`."
@@ -52,13 +54,13 @@ class LabelsConfig(Section):
     @property
     def key(self) -> tuple[str, ...]:
         """The columns that name a prediction."""
-        return self.keys if self.by == "keys" else REQUEST_KEY
+        return self.key_columns if self.by == "keys" else REQUEST_KEY
 
     @model_validator(mode="after")
     def _check(self) -> LabelsConfig:
-        if (self.by == "keys") != bool(self.keys):
+        if (self.by == "keys") != bool(self.key_columns):
             raise ValueError("`by: keys` needs `keys`, and `keys` need `by: keys`")
-        doubled = sorted({name for name in self.keys if self.keys.count(name) > 1})
+        doubled = sorted({name for name in self.key_columns if self.key_columns.count(name) > 1})
         if doubled:
             raise ValueError(f"named more than once: {', '.join(doubled)}")
         return self
@@ -67,6 +69,6 @@ class LabelsConfig(Section):
         """Raise ValueError if predictions would be without what labels are to find them by."""
         if label in (*self.key, self.time):
             raise ValueError(f"`labels` finds predictions by `{label}`, which is the label itself")
-        for name in filter(None, (*self.keys, self.time)):
+        for name in filter(None, (*self.key_columns, self.time)):
             if name in (*log.drop, *log.hash):
                 raise ValueError(f"`labels` needs `{name}`, which `serve.log` does not keep as it is")

@@ -12,6 +12,7 @@ from penstock.config import Project
 from penstock.errors import PlatformError, StorageError
 from penstock.refs import FileRef
 from penstock.schema import parse_schema
+from penstock.served import FIXED
 from tasks import locks, store
 from tasks.caching import task
 from tasks.collected_store import append_window, closed_segments, read_windows, segment_path
@@ -67,7 +68,7 @@ def kept_fields(project: Project) -> dict[str, str]:
     """The fields of the rows that are compacted, and their polars type: features, slices, and what labels need."""
     columns = parse_schema(schema_text(project), project.schema_file).columns
     labels = project.labels
-    names = [*project.features.names, *project.evaluate.slices, *labels.keys, *filter(None, (labels.time,))]
+    names = [*project.features.names, *project.evaluate.slices, *labels.key_columns, *filter(None, (labels.time,))]
     log = project.serve.log
     return {
         name: "String" if name in log.hash else columns[name].dtype.partition("(")[0]
@@ -98,10 +99,10 @@ def _profile(rows: FileRef | None) -> FileRef | None:
 
     if rows is None:
         return None
-    path = store.locate(rows)
-    total = pl.scan_parquet(path).select(pl.len()).collect().item()
+    scan = pl.scan_parquet(store.locate(rows))
+    total = scan.select(pl.len()).collect().item()
+    fields = scan.drop(*FIXED)
     pieces = [
-        window_profile(pl.scan_parquet(path).slice(start, LONGEST_PROFILE).collect())
-        for start in range(0, total, LONGEST_PROFILE)
+        window_profile(fields.slice(start, LONGEST_PROFILE).collect()) for start in range(0, total, LONGEST_PROFILE)
     ]
     return store.put_bytes(pieces[0] if len(pieces) == 1 else merged_profiles(pieces), "window.bin")

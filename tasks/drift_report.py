@@ -156,3 +156,8 @@ def _share(value: float) -> str:
 
 def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def drift_report_path(project: str) -> Path:
+    """Where the newest report is."""
+    return settings().home / "reports" / project / "drift" / f"{LATEST}.html"

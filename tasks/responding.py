@@ -29,7 +29,7 @@ CAUSES: dict[Kind, Cause] = {"schema": "schema skew", "value": "value drift", "p
 
 @task(cached=False)
 def raise_alarms(project: Project) -> list[Alarm]:
-    """The alarms that are raised now, out of the last windows and of labelled periods; news of them go to the ledger."""
+    """The alarms that are raised now, by the last windows and by labelled periods; news go to the ledger."""
     alarms, measured = _found(project)
     raised = {alarm.cause for alarm in alarms}
     known = retrain_history(project.name).alarms
@@ -54,7 +54,8 @@ def respond(project: Project, alarms: list[Alarm]) -> Decision:
         kind, reason, facts = told
         tell_of_serving(project.name, kind, reason, **facts)
     if decision.action == "retrain":
-        events.tell("retrain.asked", project.name, reason="; ".join(decision.reasons), causes=", ".join(decision.causes))
+        told_why = {"reason": "; ".join(decision.reasons), "causes": ", ".join(decision.causes)}
+        events.tell("retrain.asked", project.name, **told_why)
     if decision.page:
         events.tell("retraining.stopped", project.name, reason="; ".join(decision.reasons))
     return decision

@@ -1,4 +1,4 @@
-"""Reads the compacted prediction log: `<home>/served/<project>/**/*.parquet`, see `penstock/served.py`."""
+"""Reads the compacted prediction log: the rows of every window that monitoring closed, see `penstock/served.py`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import DataError
 from penstock.served import FIXED, column_of, require_served
-from tasks.settings import settings
+from tasks import store
+from tasks.collected_store import read_windows
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def served_folder(project: str) -> Path:
-    return settings().home / "served" / project
+def served_files(project: str) -> list[Path]:
+    """The rows of each window that has any, oldest first (Parquet)."""
+    return [store.locate(window.rows) for window in read_windows(project) if window.rows is not None]
 
 
 def read_served(project: str, fields: tuple[str, ...] = ()) -> pl.DataFrame:
@@ -27,7 +29,7 @@ def read_served(project: str, fields: tuple[str, ...] = ()) -> pl.DataFrame:
     columns = list(dict.fromkeys(column_of(field) for field in fields))
     types = {name: getattr(pl, kind) for name, kind in FIXED.items()} | dict.fromkeys(columns, pl.String)
     frames = [pl.DataFrame(schema=types)]
-    for path in sorted(served_folder(project).rglob("*.parquet")):
+    for path in served_files(project):
         try:
             lazy = pl.scan_parquet(path)
             schema = lazy.collect_schema()

@@ -7,22 +7,36 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from penstock import window as windows
+from penstock.alarm import alarm
 from penstock.collected import Collected
 from penstock.config import Project
 from penstock.errors import StorageError
-from penstock.sketch import number_summary
-from penstock.window import Window, WindowDrift
+from penstock.refs import Value
+from penstock.sketch import ColumnSummary, number_summary
+from penstock.window import Reference, Window, WindowDrift
 from tasks import store
 from tasks.caching import task
+from tasks.drift_report import drift_report_path, write_drift_report
 from tasks.project import recorded_project
 from tasks.releases import packaged
 from tasks.settings import settings
 from tasks.summaries import PREDICTIONS, reference, summaries
 
 
+class Judgement(Value):
+    """A window beside what it was compared with, and the verdict."""
+
+    reference: Reference
+    window: Window
+    verdict: WindowDrift
+
+    def __str__(self) -> str:
+        return str(self.verdict)
+
+
 @task(cached=False)
-def judge_window(project: Project, collected: Collected) -> WindowDrift | None:
-    """The verdict on a window, also kept; None if no row of it was answered and no request refused.
+def judge_window(project: Project, collected: Collected) -> Judgement | None:
+    """The verdict on a window, also kept; None if nothing was asked in it.
 
     It is judged by the release that answered most of it. Raises StorageError if that release's files are damaged.
     """
@@ -31,9 +45,17 @@ def judge_window(project: Project, collected: Collected) -> WindowDrift | None:
     release = max(collected.models, key=lambda name: collected.models[name], default="")
     known = packaged(project.name, release)
     beside = reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
-    found = windows.judge(project.monitor, beside, _window(collected, release), judged(project.name))
-    store.write_atomic(_file(project.name, collected.number), found.model_dump_json(indent=1).encode())
-    return found
+    window = _window(collected, release)
+    verdict = windows.judge(project.monitor, beside, window, judged(project.name))
+    store.write_atomic(_file(project.name, collected.number), verdict.model_dump_json(indent=1).encode())
+    return Judgement(reference=beside, window=window, verdict=verdict)
+
+
+def report_drift(project: Project, judgement: Judgement) -> str:
+    """The report on the latest window; returns its path."""
+    history = judged(project.name)
+    write_drift_report(project.name, judgement.reference, judgement.window, history, alarm(history, project.monitor))
+    return str(drift_report_path(project.name))
 
 
 def judged(project: str) -> list[WindowDrift]:
@@ -55,7 +77,8 @@ def judged(project: str) -> list[WindowDrift]:
 def _window(collected: Collected, release: str) -> Window:
     import polars as pl
 
-    columns, predictions = (), None
+    columns: tuple[ColumnSummary, ...] = ()
+    predictions = None
     if collected.rows is not None and collected.profile is not None:
         columns = summaries(store.read_bytes(collected.profile))
         rows = pl.scan_parquet(store.locate(collected.rows)).filter(pl.col("model") == release)

@@ -49,7 +49,7 @@ def test_keys_are_columns_of_the_schema(checkout):
     from tasks.project import load_project
 
     checkout.change(labels={"by": "keys", "keys": ["id"]})
-    assert load_project("tiny").labels.keys == ("id",)
+    assert load_project("tiny").labels.key_columns == ("id",)
     checkout.change(labels={"by": "keys", "keys": ["order"]})
     with pytest.raises(ConfigError, match="order"):
         load_project("tiny")
