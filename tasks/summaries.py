@@ -6,13 +6,14 @@ rows. Profiles' bytes are not deterministic, so nothing is named by them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.candidate import Candidate
 from penstock.config import Project
 from penstock.refs import FileRef
-from penstock.sketch import GRID, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
+from penstock.sketch import GRID, MOST, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
 from penstock.window import Reference
 from tasks import store
 from tasks.whylogs_profile import LONGEST, load_whylogs, profile
@@ -147,10 +148,15 @@ def _numbers(column: Any) -> dict[str, Any]:
         "below": tuple(below.tolist()),
         "upto": tuple(upto.tolist()),
         "numbers": sketch.get_n(),
-        "mean": float(metric.mean.value),
-        "deviation": float((metric.m2.value / sketch.get_n()) ** 0.5),
+        "mean": _within(metric.mean.value),
+        "deviation": _within((metric.m2.value / sketch.get_n()) ** 0.5),
         "rank_error": float(error) + gap(below, upto),
     }
+
+
+def _within(value: float) -> float:
+    """``value``, or the largest number where it overflowed: a column of 1e300 has no variance that a float can hold."""
+    return max(-MOST, min(MOST, value)) if math.isfinite(value) else MOST
 
 
 def _scores(predictions: FileRef) -> ColumnSummary:

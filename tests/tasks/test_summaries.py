@@ -147,3 +147,11 @@ def test_a_served_value_of_another_type_is_seen_as_such():
     found = served_frame([{"size": "3"}, {"size": 2.5}], {"size": "number"})
     assert found["size"].to_list() == ["3", "2.5"]
     assert summaries(window_profile(found))[0].type == "text"
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_numbers_too_large_for_float32_or_for_a_variance_are_still_finite():
+    huge = pl.DataFrame({"x": [1e300, -1e300, 1.0, float("inf"), None]})
+    found = summaries(merged_profiles([window_profile(huge), window_profile(huge)]))[0]
+    assert (found.rows, found.nulls, found.numbers, dict(found.types)["number"]) == (10, 2, 6, 8)
+    assert np.isfinite([*found.points, found.mean, found.deviation]).all()
