@@ -22,7 +22,7 @@ class MonitorConfig(Section):
     min_rows: int = Field(
         default=500,
         ge=50,
-        description="Fewer values than this, in a window or in the training data, are no ground for a verdict.",
+        description="A window of fewer rows than this is not judged by its columns.",
     )
     ignore: tuple[str, ...] = Field(
         default=(),
@@ -70,4 +70,6 @@ class MonitorConfig(Section):
     def _check(self) -> MonitorConfig:
         if self.alarm_windows > self.alarm_of:
             raise ValueError("`alarm_windows` is above `alarm_of`")
+        if self.min_rows > self.window_rows:
+            raise ValueError("`min_rows` is above `window_rows`: no window could be judged")
         return self

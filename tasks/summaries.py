@@ -6,13 +6,14 @@ rows. Profiles' bytes are not deterministic, so nothing is named by them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.candidate import Candidate
 from penstock.config import Project
 from penstock.refs import FileRef
-from penstock.sketch import GRID, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
+from penstock.sketch import GRID, MOST, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
 from penstock.window import Reference
 from tasks import store
 from tasks.whylogs_profile import LONGEST, load_whylogs, profile
@@ -48,6 +49,26 @@ def reference(candidate: Candidate, project: Project, release: str, allowed: Seq
         predictions=_scores(candidate.evaluation.predictions),
         allowed=tuple(sorted({name for name in beside if name})),
     )
+
+
+def served_frame(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Type]) -> pl.DataFrame:
+    """Logged rows as a frame: a column for every field that any row has, of the type that training had.
+
+    ``types``: by feature, see `ColumnSummary.type`. A column with any value of another type is text, and so seen as a
+    change of type; so is a field that is no feature.
+    """
+    import polars as pl
+
+    kinds = {"number": pl.Float64, "boolean": pl.Boolean, "text": pl.String}
+    columns = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        try:
+            columns.append(pl.Series(name, values, kinds[types[name]]))
+        except (KeyError, TypeError, pl.exceptions.PolarsError):
+            texts = [None if value is None else str(value) for value in values]
+            columns.append(pl.Series(name, texts, pl.String))
+    return pl.DataFrame(columns)
 
 
 def window_profile(rows: pl.DataFrame) -> bytes:
@@ -127,10 +148,15 @@ def _numbers(column: Any) -> dict[str, Any]:
         "below": tuple(below.tolist()),
         "upto": tuple(upto.tolist()),
         "numbers": sketch.get_n(),
-        "mean": float(metric.mean.value),
-        "deviation": float((metric.m2.value / sketch.get_n()) ** 0.5),
+        "mean": _within(metric.mean.value),
+        "deviation": _within((metric.m2.value / sketch.get_n()) ** 0.5),
         "rank_error": float(error) + gap(below, upto),
     }
+
+
+def _within(value: float) -> float:
+    """``value``, or the largest number where it overflowed: a column of 1e300 has no variance that a float can hold."""
+    return max(-MOST, min(MOST, value)) if math.isfinite(value) else MOST
 
 
 def _scores(predictions: FileRef) -> ColumnSummary:

@@ -64,6 +64,8 @@ def test_the_numbers_are_the_configs():
     assert raised("s", at_once=()) == () and raised("q", at_once=("quality",)) == ("quality",)
     with pytest.raises(ValidationError, match="`alarm_windows` is above `alarm_of`"):
         MonitorConfig(alarm_windows=3, alarm_of=2)
+    with pytest.raises(ValidationError, match="no window could be judged"):
+        MonitorConfig(min_rows=600, window_rows=500)
 
 
 def test_windows_beside_another_release_do_not_count():

@@ -39,6 +39,13 @@ def test_whatever_can_change_the_model_changes_it(checkout, monkeypatch, what):
     assert describe("2" if what == "data" else "1").identity != first
 
 
+def test_how_a_release_serves_takes_over_and_is_watched_is_no_part_of_it(checkout):
+    first = describe().identity
+    checkout.change(serve={"timeout_seconds": 9}, rollout={"steps": [50]}, monitor={"ks": 0.2, "ignore": ["size"]})
+    assert load_project("tiny").monitor.ks == 0.2
+    assert describe().identity == first
+
+
 def test_the_code_is_what_makes_a_release_not_what_shows_it(checkout):
     code = describe().code
     assert {"penstock/model.py", "penstock/gate.py", "bentos/service.py", "tasks/infra.py", "flows/train.py"} <= set(
