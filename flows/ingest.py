@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from flows.lifecycle import flow
 from penstock.refs import Value
+from tasks import events
 from tasks.caching import scope
 from tasks.git import commit_dataset
 from tasks.ingestion import Ingested, ingest_batch, ingesting, missing_batches, track_dataset, unpushed
@@ -52,6 +53,8 @@ def ingest(config: str, until: str = "", commit: bool = False) -> Ingest:
         finally:
             if done or unpushed(project):
                 version = track_dataset(project).version
+        if done and version:
+            events.tell("data.ingested", project.name, version=version)
         if commit and version:
             made = commit_dataset(project, f"data: {project.name} {', '.join(batch.batch for batch in done)}")
     return Ingest(

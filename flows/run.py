@@ -32,9 +32,9 @@ def run(config: str) -> Run | State[Run]:
     """Ingest every batch up to `data.until` that is not there yet, train, deploy. Raises what those three raise."""
     project = load_project(config)
     pending = pending_batches(project)
-    if pending:
-        ingest(config, until=pending[-1])
-    with chained():  # no trigger is to deploy what is deployed here
+    with chained():  # no trigger is to train or deploy what is trained and deployed here
+        if pending:
+            ingest(config, until=pending[-1])
         try:
             outcome: Outcome = train(config)
         except Rejected as error:

@@ -6,11 +6,13 @@ from penstock import ledger
 from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
+from penstock.retrain_history import fold
 from tasks import platform
 from tasks.project import config_path, load_project
 from tasks.registry import read_ledger
 from tasks.serving_status import Place, places, standing
 from tasks.settings import settings
+from tasks.watching import watched
 
 SHOWN = 5
 
@@ -27,6 +29,9 @@ class ProjectStatus(Value):
     places: tuple[Place, ...]
     releases: int
     waiting: str
+    watched: str
+    alarms: tuple[str, ...]
+    stopped: str
     quarantined: dict[str, str]
     events: tuple[Event, ...]
 
@@ -47,6 +52,13 @@ class Status(Value):
                 lines.append(
                     f"  {project.waiting} waits for a person: penstock approve {project.project} {project.waiting} "
                     '--reason "..."'
+                )
+            if project.watched:
+                lines.append(f"  watched: {project.watched}")
+            lines += [f"  ALARM: {cause}" for cause in project.alarms]
+            if project.stopped:
+                lines.append(
+                    f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
                 )
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             for event in project.events:
@@ -72,6 +84,7 @@ def status(config: str | None = None) -> Status:
 
 def _project(name: str) -> ProjectStatus:
     events = read_ledger(name)
+    history = fold(events)
     return ProjectStatus(
         project=name,
         serving=serves.version if (serves := ledger.serving(events)) else "",
@@ -79,6 +92,9 @@ def _project(name: str) -> ProjectStatus:
         places=places(name),
         releases=sum(event.kind == "registered" for event in events),
         waiting=ledger.waiting(events),
+        watched=watched(name),
+        alarms=tuple(sorted(history.alarms)),
+        stopped=history.stop.reason if history.stop else "",
         quarantined=ledger.quarantined(events),
         events=tuple(reversed(events[-SHOWN:])),
     )

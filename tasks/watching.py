@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -56,6 +57,15 @@ def report_drift(project: Project, judgement: Judgement) -> str:
     history = judged(project.name)
     write_drift_report(project.name, judgement.reference, judgement.window, history, alarm(history, project.monitor))
     return str(drift_report_path(project.name))
+
+
+def watched(project: str) -> str:
+    """The last verdict in one line; "" before the first."""
+    windows = judged(project)
+    if not windows:
+        return ""
+    ended = datetime.fromtimestamp(windows[-1].end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"window {len(windows)}, until {ended}, {windows[-1].rows:,} rows: {windows[-1]}"
 
 
 def judged(project: str) -> list[WindowDrift]:
