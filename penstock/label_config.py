@@ -21,9 +21,9 @@ class LabelsConfig(Section):
 
     by: Literal["request_id", "keys"] = Field(
         default="request_id",
-        description="What a label names: the request (`request_id`, and `row` where a request has several), or `keys`.",
+        description="What a label names: the request (`request_id`, and `row` where a request has several), or `key_columns`.",
     )
-    keys: tuple[str, ...] = Field(
+    key_columns: tuple[str, ...] = Field(  # not `keys`: what has that is a mapping to `dict()`, and so to Prefect
         default=(), description="Fields of the rows that together name what a prediction is about, such as an order."
     )
     column: str | None = Field(
@@ -31,7 +31,7 @@ class LabelsConfig(Section):
     )
     repeated: Literal["last", "first", "all"] = Field(
         default="last",
-        description="Which predictions of a model about the same `keys` are judged. `all` counts one outcome many "
+        description="Which predictions of a model about the same `key_columns` are judged. `all` counts one outcome many "
         "times, and intervals come out too narrow.",
     )
     time: str | None = Field(
@@ -52,13 +52,13 @@ class LabelsConfig(Section):
     @property
     def key(self) -> tuple[str, ...]:
         """The columns that name a prediction."""
-        return self.keys if self.by == "keys" else REQUEST_KEY
+        return self.key_columns if self.by == "keys" else REQUEST_KEY
 
     @model_validator(mode="after")
     def _check(self) -> LabelsConfig:
-        if (self.by == "keys") != bool(self.keys):
-            raise ValueError("`by: keys` needs `keys`, and `keys` need `by: keys`")
-        doubled = sorted({name for name in self.keys if self.keys.count(name) > 1})
+        if (self.by == "keys") != bool(self.key_columns):
+            raise ValueError("`by: keys` needs `key_columns`, and `key_columns` need `by: keys`")
+        doubled = sorted({name for name in self.key_columns if self.key_columns.count(name) > 1})
         if doubled:
             raise ValueError(f"named more than once: {', '.join(doubled)}")
         return self
@@ -67,6 +67,6 @@ class LabelsConfig(Section):
         """Raise ValueError if predictions would be without what labels are to find them by."""
         if label in (*self.key, self.time):
             raise ValueError(f"`labels` finds predictions by `{label}`, which is the label itself")
-        for name in filter(None, (*self.keys, self.time)):
+        for name in filter(None, (*self.key_columns, self.time)):
             if name in (*log.drop, *log.hash):
                 raise ValueError(f"`labels` needs `{name}`, which `serve.log` does not keep as it is")

@@ -112,4 +112,4 @@ def served_keys(served: pl.DataFrame, config: LabelsConfig, kinds: Mapping[str, 
     """The key columns of served predictions as the ledger writes them."""
     if config.key == REQUEST_KEY:
         return [key_text(served[name], REQUEST_KINDS[name]).alias(name) for name in REQUEST_KEY]
-    return [key_text(served[column_of(name)], kinds[name]).alias(name) for name in config.keys]
+    return [key_text(served[column_of(name)], kinds[name]).alias(name) for name in config.key_columns]

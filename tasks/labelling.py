@@ -33,7 +33,7 @@ def record_labels(project: Project, source: LabelSource, again: bool = False) ->
     """Read, check and record a batch of labels. Raises ConfigError, DataError or StorageError; then nothing changed."""
     config, kinds, where = project.labels, key_kinds(project), str(source)
     given = given_labels(read_labels(source), config, config.column or project.features.label, kinds, where)
-    served = read_served(project.name, config.keys)
+    served = read_served(project.name, config.key_columns)
     if not given.numbered:
         require_row_numbers(given.rows, served, where)
     recorded = label_store.append(project.name, given, config, where, again)
@@ -44,7 +44,7 @@ def record_labels(project: Project, source: LabelSource, again: bool = False) ->
 def label_coverage(project: Project) -> list[Coverage]:
     """How much of each period is labelled now."""
     config = project.labels
-    fields = tuple(filter(None, (*config.keys, config.time)))
+    fields = tuple(filter(None, (*config.key_columns, config.time)))
     state = label_store.state(project.name, config.key)
     rows = labelled(read_served(project.name, fields), state, config, key_kinds(project))
     return coverage(rows, config, datetime.now(UTC))
@@ -53,4 +53,4 @@ def label_coverage(project: Project) -> list[Coverage]:
 def key_kinds(project: Project) -> dict[str, str]:
     """The schema's types of the key columns."""
     columns = parse_schema(schema_text(project), project.schema_file).columns
-    return {name: columns[name].dtype for name in project.labels.keys}
+    return {name: columns[name].dtype for name in project.labels.key_columns}

@@ -31,7 +31,7 @@ def load_project(config: str | Path) -> Project:
     schema = schema_path(project)
     where = _shown(schema)
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
-    named = tuple(filter(None, (*project.labels.keys, project.labels.time)))
+    named = tuple(filter(None, (*project.labels.key_columns, project.labels.time)))
     require_columns(columns, project.features, project.evaluate.slices, where, tuple(project.data.outliers), named)
     return project
 

@@ -17,7 +17,7 @@ from penstock.labels import changes, fold, labelled, require_row_numbers, unmatc
 from penstock.served import FIXED, require_served
 
 REQUESTS = LabelsConfig()
-KEYS = LabelsConfig(by="keys", keys=("flight", "day"))
+KEYS = LabelsConfig(by="keys", key_columns=("flight", "day"))
 KINDS = {"flight": "Int32", "day": "Datetime"}
 MONDAY = datetime(2024, 1, 1)  # week 1 of 2024 begins with it
 
