@@ -21,7 +21,8 @@ class LabelsConfig(Section):
 
     by: Literal["request_id", "keys"] = Field(
         default="request_id",
-        description="What a label names: the request (`request_id`, and `row` where a request has several), or `key_columns`.",
+        description="What a label names: the request (`request_id`, and `row` where a request has several), or "
+        "`key_columns`.",
     )
     key_columns: tuple[str, ...] = Field(  # not `keys`: what has that is a mapping to `dict()`, and so to Prefect
         default=(), description="Fields of the rows that together name what a prediction is about, such as an order."
@@ -31,8 +32,8 @@ class LabelsConfig(Section):
     )
     repeated: Literal["last", "first", "all"] = Field(
         default="last",
-        description="Which predictions of a model about the same `key_columns` are judged. `all` counts one outcome many "
-        "times, and intervals come out too narrow.",
+        description="Which predictions of a model about the same `key_columns` are judged. `all` counts one outcome "
+        "many times, and intervals come out too narrow.",
     )
     time: str | None = Field(
         default=None, description="The field whose time says to which period a prediction belongs; left out, its own."

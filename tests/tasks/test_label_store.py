@@ -76,7 +76,7 @@ def test_any_order_of_batches_repeats_and_corrections_is_a_dictionary_that_is_up
             assert (found.new, found.corrected, bool(found.again)) == (0, 0, True)
             assert found.overruled == sum(model[key] != label for key, label in labels.items())
         else:
-            assert found.new == len(labels.key_columns() - model.keys())
+            assert found.new == len(labels.keys() - model.keys())
             assert found.corrected == sum(key in model and model[key] != label for key, label in labels.items())
             assert found.new + found.corrected + found.unchanged == len(labels)
             model |= labels
