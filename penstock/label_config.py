@@ -21,20 +21,19 @@ class LabelsConfig(Section):
 
     by: Literal["request_id", "keys"] = Field(
         default="request_id",
-        description="What a label names: the request (`request_id`, and `row` where a request has several), or `keys`.",
+        description="What a label names: the request (`request_id`, and `row` where a request has several), or "
+        "`key_columns`.",
     )
-    key_columns: tuple[str, ...] = Field(  # not `keys`: Prefect takes what has `keys` for a mapping
-        default=(),
-        alias="keys",
-        description="Fields of the rows that together name what a prediction is about, such as an order.",
+    key_columns: tuple[str, ...] = Field(  # not `keys`: what has that is a mapping to `dict()`, and so to Prefect
+        default=(), description="Fields of the rows that together name what a prediction is about, such as an order."
     )
     column: str | None = Field(
         default=None, description="The labels' column where they are read from; left out, `features.label`."
     )
     repeated: Literal["last", "first", "all"] = Field(
         default="last",
-        description="Which predictions of a model about the same `keys` are judged. `all` counts one outcome many "
-        "times, and intervals come out too narrow.",
+        description="Which predictions of a model about the same `key_columns` are judged. `all` counts one outcome "
+        "many times, and intervals come out too narrow.",
     )
     time: str | None = Field(
         default=None, description="The field whose time says to which period a prediction belongs; left out, its own."
@@ -59,7 +58,7 @@ class LabelsConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> LabelsConfig:
         if (self.by == "keys") != bool(self.key_columns):
-            raise ValueError("`by: keys` needs `keys`, and `keys` need `by: keys`")
+            raise ValueError("`by: keys` needs `key_columns`, and `key_columns` need `by: keys`")
         doubled = sorted({name for name in self.key_columns if self.key_columns.count(name) > 1})
         if doubled:
             raise ValueError(f"named more than once: {', '.join(doubled)}")

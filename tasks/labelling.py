@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from penstock.config import Project
 from penstock.label_coverage import Coverage, coverage
@@ -17,6 +18,9 @@ from tasks.label_sources import LabelSource, read_labels
 from tasks.label_store import Recorded
 from tasks.project import schema_text
 from tasks.served_store import read_served
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Labelled(Value):
@@ -44,20 +48,25 @@ def record_labels(project: Project, source: LabelSource, again: bool = False) ->
 @task(cached=False, reads=True)
 def label_coverage(project: Project) -> list[Coverage]:
     """How much of each period is labelled now."""
+    return coverage(labelled_predictions(project), project.labels, datetime.now(UTC))
+
+
+def labelled_predictions(project: Project, fields: tuple[str, ...] = ()) -> pl.DataFrame:
+    """What served production and is to be judged, with its labels: see `penstock.labels.labelled`.
+
+    With the key columns, the time and ``fields`` of the rows, such as those of slices, as text.
+    """
     config = project.labels
-    fields = tuple(filter(None, (*config.key_columns, config.time)))
+    wanted = tuple(filter(None, (*config.key_columns, config.time, *fields)))
     state = label_store.state(project.name, config.key)
-    rows = labelled(read_served(project.name, fields), state, config, key_kinds(project))
-    return coverage(rows, config, datetime.now(UTC))
+    return labelled(read_served(project.name, wanted), state, config, key_kinds(project))
 
 
 def live_scores(project: Project) -> list[WindowScore]:
     """The quality of what was served, by release and period, as far as labels have come; slices of the evaluation."""
-    config, slices = project.labels, project.evaluate.slices
-    fields = (*config.key_columns, *filter(None, (config.time,)), *slices)
-    served = read_served(project.name, tuple(dict.fromkeys(fields)))
-    rows = labelled(served, label_store.state(project.name, config.key), config, key_kinds(project))
-    return score_windows(rows, config, slices, project.evaluate.min_slice_rows, datetime.now(UTC))
+    slices = project.evaluate.slices
+    rows = labelled_predictions(project, slices)
+    return score_windows(rows, project.labels, slices, project.evaluate.min_slice_rows, datetime.now(UTC))
 
 
 def key_kinds(project: Project) -> dict[str, str]:

@@ -25,11 +25,11 @@ def test_left_out_nothing_is_retrained_and_nothing_is_final_early():
     "sections",
     [
         {"labels": {"by": "keys"}},
-        {"labels": {"keys": ["id"]}},
-        {"labels": {"by": "keys", "keys": ["id", "id"]}},
-        {"labels": {"by": "keys", "keys": ["late"]}},
-        {"labels": {"by": "keys", "keys": ["id"]}, "serve": {"log": {"drop": ["id"]}}},
-        {"labels": {"by": "keys", "keys": ["id"]}, "serve": {"log": {"hash": ["id"]}}},
+        {"labels": {"key_columns": ["id"]}},
+        {"labels": {"by": "keys", "key_columns": ["id", "id"]}},
+        {"labels": {"by": "keys", "key_columns": ["late"]}},
+        {"labels": {"by": "keys", "key_columns": ["id"]}, "serve": {"log": {"drop": ["id"]}}},
+        {"labels": {"by": "keys", "key_columns": ["id"]}, "serve": {"log": {"hash": ["id"]}}},
         {"labels": {"time": "at"}, "serve": {"log": {"drop": ["at"]}}},
         {"retrain": {"on": ["schema skew"]}},
         {"retrain": {"max_without_help": 0}},
@@ -41,16 +41,16 @@ def test_what_could_never_work_is_refused(sections):
 
 
 def test_its_clean_twin_is_accepted():
-    found = project(labels={"by": "keys", "keys": ["id"], "time": "at"}, serve={"log": {"drop": ["color"]}})
+    found = project(labels={"by": "keys", "key_columns": ["id"], "time": "at"}, serve={"log": {"drop": ["color"]}})
     assert found.labels.key == ("id",)
 
 
 def test_keys_are_columns_of_the_schema(checkout):
     from tasks.project import load_project
 
-    checkout.change(labels={"by": "keys", "keys": ["id"]})
+    checkout.change(labels={"by": "keys", "key_columns": ["id"]})
     assert load_project("tiny").labels.key_columns == ("id",)
-    checkout.change(labels={"by": "keys", "keys": ["order"]})
+    checkout.change(labels={"by": "keys", "key_columns": ["order"]})
     with pytest.raises(ConfigError, match="order"):
         load_project("tiny")
 
