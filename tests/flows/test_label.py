@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-import polars as pl
 import pytest
 
-from penstock.served import FIXED
 from tasks import label_store
-from tasks.served_store import served_folder
+from tests.served import serve_rows
 
 
 @pytest.fixture
@@ -18,12 +16,9 @@ def answered(live):
     """100 predictions about the tiny project's ids, all in week 34 of 2025."""
     live.change(labels={"by": "keys", "key_columns": ["id"]})
     moment = int(datetime(2025, 8, 20, tzinfo=UTC).timestamp() * 1e9)
-    kinds = {name: getattr(pl, kind) for name, kind in FIXED.items()}
     rows = {"request_id": [f"r{n}" for n in range(100)], "row": 0, "time_ns": moment, "model": "tiny-v1"}
     rows |= {"environment": "production", "score": 0.5, "decision": True, "id": [f"b1-{n}" for n in range(100)]}
-    folder = served_folder("tiny")
-    folder.mkdir(parents=True)
-    pl.DataFrame(rows, schema_overrides=kinds).write_parquet(folder / "one.parquet")
+    serve_rows("tiny", rows)
     return live
 
 

@@ -12,23 +12,22 @@ from penstock.errors import DataError, RolloutError
 from penstock.label_coverage import coverage, to_score_again
 from penstock.live_metrics import score_windows
 from penstock.refs import Evaluation, FileRef
-from penstock.served import FIXED
 from tasks import ledger_store, store
 from tasks.estimating import calibrations
 from tasks.label_sources import LabelSource
 from tasks.labelling import label_coverage, labelled_predictions, record_labels
 from tasks.project import load_project
 from tasks.retraining import label_news, resume, retrain_history, tell_of_serving
-from tasks.served_store import read_served, served_folder
+from tasks.served_store import read_served
+from tests.served import serve_rows
 
 NOW = datetime(2025, 9, 20, tzinfo=UTC)
 ROWS = 150  # in each of two weeks
 RECORD = FileRef(name="record.json", sha256="0" * 64, size=1)
 
 
-def serve(name: str = "one", **columns) -> None:
+def serve(**columns) -> None:
     """Two weeks of predictions about ids of the tiny project, one request of two rows each."""
-    kinds = {key: getattr(pl, kind) for key, kind in FIXED.items()}
     moments = [datetime(2025, 8, 20, tzinfo=UTC) + timedelta(days=7 * (n >= ROWS)) for n in range(2 * ROWS)]
     score = np.random.default_rng(1).uniform(size=2 * ROWS).astype(np.float32)
     rows = {
@@ -37,8 +36,7 @@ def serve(name: str = "one", **columns) -> None:
         "environment": "production", "score": score, "decision": score >= 0.5,
         "id": [f"i{n}" for n in range(2 * ROWS)], "color": ["red", "blue"] * ROWS, **columns,
     }  # fmt: skip
-    served_folder("tiny").mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(rows, schema_overrides=kinds).write_parquet(served_folder("tiny") / f"{name}.parquet")
+    serve_rows("tiny", rows)
 
 
 def by_keys(checkout):
@@ -95,10 +93,10 @@ def test_fields_that_a_file_lacks_are_null_and_a_file_of_something_else_is_refus
     serve()
     assert read_served("tiny", ("id", "wet"))["wet"].null_count() == 2 * ROWS
     assert read_served("other").height == 0
-    (served_folder("tiny") / "broken.parquet").write_text("no")
+    serve_rows("tiny", {"id": ["i1"]})
     with pytest.raises(DataError) as caught:
         read_served("tiny")
-    assert "broken.parquet" in caught.value.where
+    assert "request_id: missing" in caught.value.found
 
 
 def release(checkout) -> None:
