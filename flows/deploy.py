@@ -44,15 +44,17 @@ if TYPE_CHECKING:
 
 
 @flow
-def deploy(config: str, version: str = "", force: bool = False, reason: str = "") -> Deployment | State[Deployment]:
+def deploy(
+    config: str, version: str = "", force: bool = False, reason: str = "", wait: bool = False
+) -> Deployment | State[Deployment]:
     """Bring a release into production: staging, replay, shadow, canary, everything, healthy.
 
     ``config``: a project's name or its YAML's path. ``version``: the newest release if left out. ``force`` lets a
-    release out of quarantine, with a ``reason``. A release that fails or cannot be judged ends the flow in a state of
+    release out of quarantine, with a ``reason``. ``wait``: for the end of another deploy of the project. A release that fails or cannot be judged ends the flow in a state of
     type FAILED named RolledBack or Held; a call from Python raises `penstock.errors.RolloutError`.
     """
     project = load_project(config)
-    with deploying(project.name):
+    with deploying(project.name, wait):
         settle(project.name)
         plan = plan_rollout(project, version, uuid.uuid4().hex[:12], force, reason)
         if plan.serves and plan.baked:

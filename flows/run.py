@@ -40,7 +40,7 @@ def run(config: str) -> Run | State[Run]:
         except Rejected as error:
             return rejected_state(error)
     try:
-        deployment: Deployment = deploy(config, outcome.release.version)
+        deployment: Deployment = deploy(config, outcome.release.version, wait=True)
     except RolloutError as error:
         error.outcome = outcome
         return rollout_state(error)

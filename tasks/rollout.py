@@ -50,21 +50,21 @@ class Rollout:
 
 
 @contextlib.contextmanager
-def deploying(project: str) -> Iterator[None]:
-    """One deploy of a project at a time: a lock that dies with its holder. Raises RolloutError if another goes on."""
-    try:
-        # a second or two: the warden holds it for a moment when it looks
-        lock = locks.exclusive(f"deploy-{project}", timeout=2)
-        lock.__enter__()
-    except StorageError as error:
-        raise RolloutError(
-            f"Another deploy of `{project}` goes on.",
-            next_step=f"penstock status {project}; or `penstock rollback {project}` to end it",
-        ) from error
-    try:
+def deploying(project: str, wait: bool = False) -> Iterator[None]:
+    """One deploy of a project at a time: a lock that dies with its holder.
+
+    Raises RolloutError if another goes on, unless it is to ``wait`` for that one's end.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            # a second or two in any case: the warden holds it for a moment when it looks
+            stack.enter_context(locks.exclusive(f"deploy-{project}", timeout=None if wait else 2))
+        except StorageError as error:
+            raise RolloutError(
+                f"Another deploy of `{project}` goes on.",
+                next_step=f"penstock status {project}; or `penstock rollback {project}` to end it",
+            ) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def plan_rollout(project: Project, version: str, rollout: str, force: bool, reason: str) -> Plan:
