@@ -57,7 +57,7 @@ def _faults(reference: Sequence[ColumnSummary], found: Mapping[str, ColumnSummar
             yield _schema("missing", column.name, 1.0, "is missing")
             continue
         known, seen = dict(column.types), dict(found[column.name].types)
-        foreign = {kind: count for kind, count in seen.items() if count and known and not known.get(kind)}
+        foreign = {kind: count for kind, count in seen.items() if count and not known.get(kind)}
         values = sum(seen.values())
         if foreign and any(known.values()):
             kinds = " and ".join(f"{count:,} {kind}" for kind, count in sorted(foreign.items()))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.drift import ColumnDrift, compare, compare_predictions
+from penstock.levels import binned, pooled
 from penstock.monitor_config import MonitorConfig
 from penstock.sketch import ColumnSummary, category_summary, number_summary
 
@@ -66,6 +67,14 @@ def test_a_category_that_was_never_seen_before_is_seen_and_divides_by_nothing():
     assert judged(reference, window).alarm
     gone = judged(reference, category_summary("c", {"a": 1000}))
     assert gone.alarm and np.isfinite(gone.worst)
+
+
+def test_bins_are_between_the_deciles_and_levels_that_are_rare_are_one():
+    reference = number_summary("x", np.arange(10_000.0))
+    before, now = binned(reference, number_summary("x", np.arange(5000.0)))
+    assert before == pytest.approx(np.full(10, 1000), abs=20) and now == pytest.approx([1000] * 5 + [0] * 5, abs=20)
+    counts = np.array([1000.0, 500.0, 3.0, 2.0]), np.array([100.0, 50.0, 4.0, 3.0])
+    assert [part.tolist() for part in pooled(*counts)] == [[1000.0, 505.0], [100.0, 57.0]]
 
 
 def test_a_limit_below_chance_is_chances():
@@ -135,6 +144,8 @@ def test_predictions_that_shift_are_an_alarm_and_their_clean_twin_is_none():
     assert not compare_predictions(reference, clean, CONFIG, ALPHA).alarm
     moved = compare_predictions(reference, number_summary("probability", draw.beta(3, 6, 1000)), CONFIG, ALPHA)
     assert moved.alarm and "mean shift" in moved.reason
+    certain = number_summary("probability", draw.beta(2, 5.8, 400_000))
+    assert not compare_predictions(reference, certain, CONFIG, ALPHA).alarm  # by less than anybody minds
     few = compare_predictions(reference, number_summary("probability", np.full(10, 0.5)), CONFIG, ALPHA)
     assert not few.judged
 

@@ -37,6 +37,7 @@ def test_limits_fall_as_either_sample_grows(n, m, levels):
     for limit in (lambda *sizes: ks_limit(*sizes, 0.001), lambda *sizes: psi_limit(levels, *sizes, 0.001)):
         assert limit(2 * n, m) <= limit(n, m) and limit(n, 2 * m) <= limit(n, m)
     assert psi_limit(levels + 1, n, m, 0.001) > psi_limit(levels, n, m, 0.001)
+    assert psi_limit(levels, n, m, 0.001) == pytest.approx(chi2.isf(0.001, levels - 1) * (1 / n + 1 / m), rel=0.04)
     assert psi_limit(1, n, m, 0.001) == 0
 
 

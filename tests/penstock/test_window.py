@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from penstock.limits import ks_limit
 from penstock.monitor_config import MonitorConfig
 from penstock.sketch import ColumnSummary, category_summary, number_summary
 from penstock.window import Reference, Window, WindowDrift, judge
@@ -92,9 +93,10 @@ def test_a_planted_fault_is_an_alarm_of_its_kind_alone(kind, part, changes):
     "changes",
     [
         {"refused": 50},  # 5 %, as many as may be
+        {"refused": 60},  # by chance
         {"columns": {"late": category_summary("late", {"True": 1000}, kind="boolean")}},  # allowed
         {"columns": {"size": size(1000, np.random.default_rng(5), nulls=0.13)}},
-        {"columns": {"color": category_summary("color", {"r": 500, "g": 300, "b": 195, "R": 5})}},
+        {"columns": {"color": category_summary("color", {"r": 490, "g": 300, "b": 195, "R": 15})}},
         {"columns": {"size": numbers(900, 0.01, -9999.0)}},
         {"columns": {"size": numbers(900, 0.05, 19.5)}},  # outside the training range, but not far: drift if anything
     ],
@@ -155,8 +157,9 @@ def test_volume_is_of_rows_a_second_and_chance_is_no_alarm():
     earlier = [verdict(n=1000, day=day) for day in range(3)]
     short = window(n=500).model_copy(update={"end": DAY / 2})
     assert "volume" not in judge(CONFIG, REFERENCE, short, earlier).reasons
-    few = [verdict(n=4, day=day) for day in range(3)]
-    assert "volume" not in verdict(n=1, day=3, earlier=few).reasons
+    few = [verdict(n=20, day=day) for day in range(3)]
+    assert "volume" not in verdict(n=3, day=3, earlier=few).reasons
+    assert "volume" in verdict(n=0, day=3, earlier=[verdict(n=200, day=day) for day in range(3)]).reasons
     no_time = window(n=500).model_copy(update={"end": 0.0})
     assert "volume" not in judge(CONFIG, REFERENCE, no_time, earlier).judged
 
@@ -165,3 +168,27 @@ def test_a_verdict_survives_json_and_is_the_same_each_time():
     found = verdict(columns={"size": size(1000, np.random.default_rng(4), shift=1)}, refused=100)
     assert WindowDrift.model_validate_json(found.model_dump_json()) == found
     assert verdict(columns={"size": size(1000, np.random.default_rng(4), shift=1)}, refused=100) == found
+
+
+def test_alpha_is_divided_between_the_scores_that_are_judged():
+    strict = MonitorConfig(ks=0, psi=0, max_prediction_shift=0)
+    found = verdict(strict)
+    for drift, before, now, tests in (
+        (found.columns[1], REFERENCE.columns[1], window().columns[1], 3),  # psi of color, ks and psi of size
+        (found.predictions, REFERENCE.predictions, window().predictions, 3),
+    ):
+        limit = next(score.limit for score in drift.scores if score.name == "ks")
+        noise = before.rank_error + now.rank_error
+        assert limit == pytest.approx(ks_limit(now.numbers, before.numbers, strict.alpha / tests) + noise)
+
+
+def test_a_change_of_nulls_that_chance_explains_is_no_alarm():
+    config = MonitorConfig(min_rows=50)
+    columns = (number_summary("size", np.arange(700.0), nulls=300),)
+    for nulls, alarm in ((19, False), (40, True)):
+        found = judge(
+            config,
+            Reference(name="v1", columns=columns),
+            Window(start=0, end=1, rows=50, columns=(number_summary("size", np.arange(50.0 - nulls), nulls=nulls),)),
+        )
+        assert ("quality" in found.reasons) == alarm
