@@ -35,7 +35,9 @@ def test_every_project_of_the_repository_is_right_and_points_editors_at_the_sche
     parse_schema((path.parent / project.schema_file).read_text(), project.schema_file)
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/service.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/service.md", "docs/labels.md"]
+)
 def test_links_and_paths_in_the_docs_lead_somewhere(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
