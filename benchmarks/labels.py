@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from penstock.alarms import performance_drop
-from penstock.intervals import auc_interval
+from penstock.intervals import Measured, auc_interval
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import given_labels
 from penstock.retrain_config import RetrainConfig
@@ -43,7 +43,8 @@ def main() -> None:
 
 def ledger(home: Path) -> None:
     draws = np.random.default_rng(7)
-    table = pl.DataFrame({"request_id": [f"{n:032x}" for n in range(LABELS)], "late": draws.random(LABELS) < 0.2})
+    keys = [draws.bytes(16) for _ in range(LABELS)]
+    table = pl.DataFrame({"request_id": [key.hex() for key in keys], "late": draws.random(LABELS) < 0.2})
     took = []
     for part in table.iter_slices(LABELS // BATCHES):
         began = time.perf_counter()
@@ -58,10 +59,10 @@ def ledger(home: Path) -> None:
     print(f"all of them again, as one export: {label_store.append('p', whole, CONFIG, 'f')}", end="")
     print(f", in {time.perf_counter() - began:.2f} s")
     size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-    print(f"on disk: {size / 1e6:.1f} MB, of which keys of 32 characters are the most")
+    print(f"on disk: {size / 1e6:.1f} MB, most of it the keys: 32 random characters each")
 
 
-def drawn(rows: int, seed: int):
+def drawn(rows: int, seed: int) -> Measured:
     draws = np.random.default_rng(seed)
     label = draws.random(rows) < 0.2
     found = auc_interval(label, draws.normal(label * AUC_AT, 1))

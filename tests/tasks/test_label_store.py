@@ -32,7 +32,8 @@ def killed(*args, **kwargs):
     count += 1
     if count == {after}: os._exit(9)
 store.write_atomic = killed
-rows = pl.DataFrame({{"request_id": ["a", "b", "c"], "row": ["0"] * 3, "label": [True, True, False]}})
+names = list("abcdefghijklmno"[:{count}])
+rows = pl.DataFrame({{"request_id": names, "row": "0", "label": [name != "c" for name in names]}})
 for one in rows.iter_slices({rows}):
     label_store.append("p", Given(one, 0, True), LabelsConfig(), "f.csv")
 """
@@ -53,9 +54,9 @@ def counts() -> dict[str, bool]:
     return dict(zip(state["request_id"], state["label"], strict=True))
 
 
-def process(checkout, before: int = -1, after: int = -1, rows: int = 3) -> subprocess.Popen:
+def process(checkout, before: int = -1, after: int = -1, rows: int = 3, count: int = 3) -> subprocess.Popen:
     environment = {**checkout.environment, "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"}
-    code = APPEND.format(before=before, after=after, rows=rows)
+    code = APPEND.format(before=before, after=after, rows=rows, count=count)
     return subprocess.Popen([sys.executable, "-c", code], cwd=checkout.root, env=environment)
 
 
@@ -138,10 +139,10 @@ def test_a_process_that_is_killed_leaves_all_of_a_batch_or_nothing(checkout, bef
 
 
 def test_processes_that_record_at_once_count_nothing_twice(checkout):
-    writers = [process(checkout, rows=rows) for rows in (1, 1, 3)]
+    writers = [process(checkout, rows=rows, count=15) for rows in (1, 1, 2)]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]
-    assert counts() == {"a": True, "b": True, "c": False}
-    assert sum(one.new for one in label_store.read_entries("p")) == 3
+    assert counts() == {name: name != "c" for name in "abcdefghijklmno"}
+    assert sum(one.new for one in label_store.read_entries("p")) == 15
 
 
 @pytest.mark.parametrize("damage", ["entry", "gap", "batch", "lost batch"])
