@@ -50,8 +50,9 @@ def deploy(
     """Bring a release into production: staging, replay, shadow, canary, everything, healthy.
 
     ``config``: a project's name or its YAML's path. ``version``: the newest release if left out. ``force`` lets a
-    release out of quarantine, with a ``reason``. ``wait``: for the end of another deploy of the project. A release that fails or cannot be judged ends the flow in a state of
-    type FAILED named RolledBack or Held; a call from Python raises `penstock.errors.RolloutError`.
+    release out of quarantine, with a ``reason``. ``wait``: for the end of another deploy of the project. A release that
+    fails or cannot be judged ends the flow in a state of type FAILED named RolledBack or Held; a call from Python
+    raises `penstock.errors.RolloutError`.
     """
     project = load_project(config)
     with deploying(project.name, wait):
