@@ -28,8 +28,9 @@ from tasks.store import write_atomic
 
 SOCKET = "supervisor.sock"
 SILENT = (OSError, HTTPException, Error)  # what asking supervisord raises when it is not there, or says no
-# what Penstock sets for its own command; a service that inherited it would log nothing, or compile everything anew
-NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL")
+# what is set for a single command; a service that inherited it would log nothing, compile everything anew, or listen
+# somewhere else than at the socket it is given
+NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PENSTOCK_LISTEN")
 CONF = """\
 [unix_http_server]
 file={socket}
