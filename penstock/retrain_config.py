@@ -31,8 +31,9 @@ class RetrainConfig(Section):
         default=0.02, ge=0, description="How much worse than on its test rows a model may be before that is a drop."
     )
     drop: Literal["possible", "sure"] = Field(
-        default="possible",
-        description="`possible`: the 95 % interval of the live metric reaches beyond the margin. `sure`: all of it is.",
+        default="sure",
+        description="`sure`: all of the 95 % interval of the live metric is beyond the margin. `possible`: it reaches "
+        "beyond, which it does by chance alone in most windows of a thousand rows.",
     )
     cooldown_hours: float = Field(default=24, ge=0, description="The least time between two, whatever their causes.")
     daily_budget: int = Field(default=1, ge=0, description="The most in a day (UTC).")

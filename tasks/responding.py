@@ -14,14 +14,14 @@ from penstock.alarms import Alarm, performance_drop
 from penstock.config import Project
 from penstock.live_metrics import WindowScore
 from penstock.monitor_config import Kind
-from penstock.retrain import Decision, cleared, decide, to_tell
+from penstock.retrain import Decision, cleared
 from penstock.retrain_config import Cause
 from tasks import events, store
 from tasks.caching import task
 from tasks.labelling import live_scores
 from tasks.registry import read_ledger
 from tasks.releases import packaged
-from tasks.retraining import label_news, retrain_history, tell_of_serving
+from tasks.retraining import decide_and_tell, retrain_history, tell_of_serving
 from tasks.watching import judged
 
 CAUSES: dict[Kind, Cause] = {"schema": "schema skew", "value": "value drift", "prediction": "prediction drift"}
@@ -47,12 +47,9 @@ def raise_alarms(project: Project) -> list[Alarm]:
 @task(cached=False)
 def respond(project: Project, alarms: list[Alarm]) -> Decision:
     """Decide, write it down, and tell those that act on it: `retrain.asked`, or `retraining.stopped` for a person."""
-    history, now = retrain_history(project.name), datetime.now(UTC)
-    decision = decide(history, now, alarms, label_news(project), project.retrain)
-    told = to_tell(history, decision)
-    if told is not None:
-        kind, reason, facts = told
-        tell_of_serving(project.name, kind, reason, **facts)
+    decision, told = decide_and_tell(project, alarms, datetime.now(UTC))
+    if told is None:
+        return decision
     if decision.action == "retrain":
         told_why = {"reason": "; ".join(decision.reasons), "causes": ", ".join(decision.causes)}
         events.tell("retrain.asked", project.name, **told_why)

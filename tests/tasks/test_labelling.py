@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from penstock.alarms import Alarm
 from penstock.errors import DataError, RolloutError
 from penstock.label_coverage import coverage, to_score_again
 from penstock.live_metrics import score_windows
@@ -17,7 +18,7 @@ from tasks.estimating import calibrations
 from tasks.label_sources import LabelSource
 from tasks.labelling import label_coverage, labelled_predictions, record_labels
 from tasks.project import load_project
-from tasks.retraining import label_news, resume, retrain_history, tell_of_serving
+from tasks.retraining import decide_and_tell, label_news, resume, retrain_history, tell_of_serving
 from tasks.served_store import read_served
 from tests.served import serve_rows
 
@@ -124,6 +125,26 @@ def test_what_was_stopped_is_resumed_by_a_person_with_a_reason(checkout):
         resume("tiny", "")
     assert resume("tiny", "the source is mended").version == "tiny-v1"
     assert retrain_history("tiny").stop is None
+
+
+def test_two_monitors_that_decide_at_once_ask_for_one_training(checkout, monkeypatch):
+    checkout.change(retrain={"enabled": True, "min_new_labels": 0})
+    release(checkout)
+    project, alarms = load_project("tiny"), [Alarm(cause="value drift", reason="size moved")]
+    link, raced = store.write_atomic, []
+
+    def slower(path, content, exclusive=False):
+        """Between this one's decision and its event, another decides and is first."""
+        if not raced:
+            raced.append(True)
+            assert decide_and_tell(project, alarms, NOW)[1].kind == "retrain asked"
+        link(path, content, exclusive=exclusive)
+
+    monkeypatch.setattr("tasks.ledger_store.write_atomic", slower)
+    decision, event = decide_and_tell(project, alarms, NOW)
+    assert (decision.action, event.kind) == ("no", "retrain not asked")
+    assert decide_and_tell(project, alarms, NOW)[1] is None
+    assert len(retrain_history("tiny").attempts) == 1
 
 
 def test_without_a_release_there_is_nothing_to_tell_of(checkout):
