@@ -22,7 +22,6 @@ from tasks.mlflow_aliases import tell_mlflow
 from tasks.project import load_project
 from tasks.releases import packaged
 from tasks.rollout import (
-    Rollout,
     bake_release,
     confirm_healthy,
     deploying,
@@ -37,6 +36,7 @@ from tasks.rollout import (
     start_release,
     withdraw,
 )
+from tasks.rollout_routes import Rollout
 from tasks.settle import settle
 
 if TYPE_CHECKING:

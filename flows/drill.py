@@ -23,7 +23,8 @@ from penstock.verdict import Verdict
 from tasks import ledger_store, platform, serving, traffic
 from tasks.project import load_project
 from tasks.releases import packaged, tell
-from tasks.rollout import Rollout, confirm_healthy, deploying, plan_rollout, withdraw
+from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
+from tasks.rollout_routes import Rollout
 from tasks.settings import settings
 
 FAULTS = ("errors", "errors@canary", "slow", "slow@canary", "shift", "nan", "crash", "leak", "dies@canary")

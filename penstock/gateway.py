@@ -1,67 +1,24 @@
-"""Envoy's configuration, derived from what is desired: bootstrap, clusters and routes as plain documents.
+"""The gateway's clusters and routes, derived from what is desired, as Envoy reads them (tried with 1.40).
 
-Tried with Envoy 1.40. The parts that are not obvious, and why:
-
-* A request is tried by the split (champion and challenger by weight), and each retry by the champion, or while that
-  one is new by the champion of before: a new release that fails costs no client anything, and its failures still
-  stand in its own counters.
-* `per_connection_buffer_limit_bytes` has to hold a whole body: a larger one is neither retried nor mirrored whole.
-* Latency histograms are merged only when statistics are flushed, every second here instead of every five.
-* A route that names an unknown cluster is refused (`validate_clusters`), and the old routes stay.
+A request is tried by the split (champion and challenger by weight), and each further time by the champion, or while
+that one is new by the champion of before: a new release that fails costs no client anything, and its failures still
+stand in its own counters. A route that names an unknown cluster is refused, and the old routes stay. What an Envoy
+starts with is in `penstock/envoy_bootstrap.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.desired import Desired, Environment, Ports, Route
+from penstock.desired import Desired, Environment, Route
 
 TYPES = "type.googleapis.com/envoy."
-# ms, a quarter apart: with wider ones, the bound of what is slow is rounded up past what it is to catch
-BUCKETS = tuple(step * ten for ten in (1, 10, 100, 1000) for step in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8))
-BUFFER_BYTES = 64 * 2**20
 RETRIES = 4
 POSTED = ("predict", "explain")
 READ = ("model", "openapi.json", "docs")
 SHADOW, ENVIRONMENT = "x-penstock-shadow", "x-penstock-environment"
-
-
-def bootstrap(ports: Ports, folder: str, errors: str) -> dict[str, Any]:
-    """What every Envoy starts with. ``folder``: where clusters and routes are; ``errors``: the access log."""
-    listeners = [
-        _listener("production", ports.production, folder, errors),
-        _listener("staging", ports.staging, folder, errors),
-        _metrics_listener(ports.metrics),
-    ]
-    source = {"resource_api_version": "V3", "path_config_source": _watched(folder, "clusters")}
-    connections = TYPES + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-    return {
-        "node": {"id": "penstock", "cluster": "penstock"},
-        "dynamic_resources": {"cds_config": source},
-        "stats_flush_interval": "1s",
-        "stats_config": {
-            "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS)}]
-        },
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {"@type": connections, "max_active_downstream_connections": 10_000},
-                }
-            ]
-        },
-        "static_resources": {"listeners": listeners},
-    }
-
-
-def administration(path: str) -> dict[str, Any]:
-    """What one Envoy has for itself, to be merged into `bootstrap()`: the admin socket, and metrics by way of it."""
-    cluster = {"name": "admin", "connect_timeout": "1s", "load_assignment": _endpoint("admin", path)}
-    return {
-        "admin": {"address": {"pipe": {"path": path, "mode": 0o600}}},
-        "static_resources": {"clusters": [cluster]},
-    }
 
 
 def clusters(sockets: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -75,7 +32,7 @@ def clusters(sockets: Mapping[str, str]) -> list[dict[str, Any]]:
             "@type": TYPES + "config.cluster.v3.Cluster",
             "name": version,
             "connect_timeout": "0.5s",
-            "load_assignment": _endpoint(version, path),
+            "load_assignment": endpoint(version, path),
             "health_checks": [{**check, "healthy_threshold": 1, "http_health_check": {"path": "/readyz"}}],
             # one endpoint, two processes behind it: when health checks fail, trying is still better than refusing
             "common_lb_config": {"healthy_panic_threshold": {"value": 50}},
@@ -121,9 +78,9 @@ def routes(desired: Desired, environment: Environment, revision: str) -> dict[st
                 "request_headers_to_remove": [SHADOW],  # ours to say
                 "request_headers_to_add": [_header(ENVIRONMENT, environment)],
                 "routes": [
-                    {"match": {"path": "/healthz"}, "direct_response": _json(200, '{"gateway":"ok"}')},
+                    _said({"path": "/healthz"}, 200, {"gateway": "ok"}),
                     *found,
-                    {"match": {"prefix": "/"}, "direct_response": _json(404, _nothing_here(allowed))},
+                    _said({"prefix": "/"}, 404, {"error": "no such path", "allowed": allowed}),
                 ],
             }
         ],
@@ -218,102 +175,7 @@ def _salt(rollout: str) -> dict[str, Any]:
     return {"regex_rewrite": {"pattern": {"regex": "^(.*)$"}, "substitution": f"{rollout}:\\1"}}
 
 
-def _listener(name: str, port: int, folder: str, errors: str) -> dict[str, Any]:
-    manager = {
-        "stat_prefix": name,
-        "use_remote_address": True,
-        "generate_request_id": True,
-        "preserve_external_request_id": True,
-        "always_set_request_id_in_response": True,
-        "request_id_extension": {
-            "typed_config": {
-                "@type": TYPES + "extensions.request_id.uuid.v3.UuidRequestIdConfig",
-                "pack_trace_reason": False,
-            }
-        },
-        "normalize_path": True,
-        "merge_slashes": True,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
-        "request_timeout": "30s",
-        "request_headers_timeout": "10s",
-        "stream_idle_timeout": "60s",
-        "drain_timeout": "5s",
-        "rds": {
-            "route_config_name": name,
-            "config_source": {
-                "resource_api_version": "V3",
-                "initial_fetch_timeout": "5s",
-                "path_config_source": _watched(folder, name),
-            },
-        },
-        "access_log": [_error_log(errors)],
-        "http_filters": [
-            _filter("buffer", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=BUFFER_BYTES),
-            _filter("router", "extensions.filters.http.router.v3.Router"),
-        ],
-    }
-    return _http_listener(name, port, manager) | {"per_connection_buffer_limit_bytes": BUFFER_BYTES}
-
-
-def _metrics_listener(port: int) -> dict[str, Any]:
-    """Only what Prometheus reads of the admin interface, which can also stop Envoy."""
-    paths = {"/metrics": "/stats/prometheus", "/ready": "/ready"}
-    found = [
-        {"match": {"path": path}, "route": {"cluster": "admin", "prefix_rewrite": real}} for path, real in paths.items()
-    ]
-    manager = {
-        "stat_prefix": "metrics",
-        "route_config": {"virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": found}]},
-        "http_filters": [_filter("router", "extensions.filters.http.router.v3.Router")],
-    }
-    return _http_listener("metrics", port, manager)
-
-
-def _http_listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
-    kind = TYPES + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    chain = {"name": "envoy.filters.network.http_connection_manager", "typed_config": {"@type": kind, **manager}}
-    return {
-        "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [{"filters": [chain]}],
-    }
-
-
-def _error_log(path: str) -> dict[str, Any]:
-    """One line for each request that failed, and for nothing else: no line holds a body."""
-    status = {"comparison": {"op": "GE", "value": {"default_value": 500, "runtime_key": "penstock.log"}}}
-    return {
-        "name": "envoy.access_loggers.file",
-        "filter": {"or_filter": {"filters": [{"status_code_filter": status}, {"response_flag_filter": {}}]}},
-        "typed_config": {
-            "@type": TYPES + "extensions.access_loggers.file.v3.FileAccessLog",
-            "path": path,
-            "log_format": {
-                "json_format": {
-                    "time": "%START_TIME%",
-                    "id": "%REQ(X-REQUEST-ID)%",
-                    "status": "%RESPONSE_CODE%",
-                    "flags": "%RESPONSE_FLAGS%",
-                    "details": "%RESPONSE_CODE_DETAILS%",
-                    "ms": "%DURATION%",
-                    "release": "%UPSTREAM_CLUSTER%",
-                    "tries": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                }
-            },
-        },
-    }
-
-
-def _filter(name: str, kind: str, **options: Any) -> dict[str, Any]:
-    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": TYPES + kind, **options}}
-
-
-def _watched(folder: str, name: str) -> dict[str, Any]:
-    return {"path": f"{folder}/{name}.yaml", "watched_directory": {"path": folder}}
-
-
-def _endpoint(name: str, path: str) -> dict[str, Any]:
+def endpoint(name: str, path: str) -> dict[str, Any]:
     address = {"endpoint": {"address": {"pipe": {"path": path}}}}
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": [address]}]}
 
@@ -322,11 +184,10 @@ def _header(key: str, value: str) -> dict[str, Any]:
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def _json(status: int, body: str) -> dict[str, Any]:
-    return {"status": status, "body": {"inline_string": body + "\n"}}
-
-
-def _nothing_here(allowed: list[str]) -> str:
-    import json
-
-    return json.dumps({"error": "no such path", "allowed": allowed})
+def _said(match: dict[str, str], status: int, content: dict[str, Any]) -> dict[str, Any]:
+    """A route that Envoy answers itself."""
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": json.dumps(content) + "\n"}},
+        "response_headers_to_add": [_header("content-type", "application/json")],
+    }

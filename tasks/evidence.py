@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from penstock.agreement import Agreement, compare
-from penstock.gateway import BUCKETS
+from penstock.envoy_bootstrap import BUCKETS
 from penstock.prediction_log import Record, records
 from penstock.traffic import Traffic, delta
 from tasks import envoy

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from penstock import gateway
+from penstock import envoy_bootstrap, gateway
 from penstock.desired import ENVIRONMENTS, Desired, Ports
 from penstock.errors import ConfigError
 from tasks import envoy, sockets, store, supervision
@@ -24,7 +24,7 @@ def bootstrap(ports: Ports) -> None:
     """Write what is not there: an Envoy ends when one of its files is missing."""
     folder().mkdir(parents=True, exist_ok=True)
     supervision.logs().mkdir(parents=True, exist_ok=True)
-    _put(_bootstrap(), gateway.bootstrap(ports, str(folder()), str(supervision.logs() / "gateway-errors.log")))
+    _put(_bootstrap(), envoy_bootstrap.bootstrap(ports, str(folder()), str(supervision.logs() / "gateway-errors.log")))
     if not (folder() / "clusters.yaml").is_file():
         _write("clusters", [], "0")
     for environment in ENVIRONMENTS:
@@ -63,7 +63,7 @@ def program() -> Program:
         ) from None
     options = "--concurrency 2 --disable-hot-restart --reject-unknown-dynamic-fields --log-level warning"
     drain = "--drain-time-s 3 --drain-strategy immediate"
-    own = json.dumps(gateway.administration(str(sockets.folder() / f"{envoy.GATEWAY}-{{number}}.{{run}}.sock")))
+    own = json.dumps(envoy_bootstrap.administration(str(sockets.folder() / f"{envoy.GATEWAY}-{{number}}.{{run}}.sock")))
     words = ("-c", str(_bootstrap()), "--config-yaml", own, *options.split(), *drain.split())
     return Program(
         name=envoy.GATEWAY,

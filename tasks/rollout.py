@@ -1,8 +1,4 @@
-"""The steps of a rollout. Each changes who answers or judges what was seen; `flows/deploy.py` has their order.
-
-A rollout leaves its id in the route it changes. Whoever changes the route meanwhile (a rollback, another deploy after
-a crash) takes the id out, and the rollout ends at its next look.
-"""
+"""The steps of a rollout. Each changes who answers or judges what was seen; `flows/deploy.py` has their order."""
 
 from __future__ import annotations
 
@@ -13,40 +9,19 @@ from collections.abc import Iterator
 
 from penstock import ledger
 from penstock.config import Project
-from penstock.desired import Desired, Route, with_route
+from penstock.desired import Route, with_route
 from penstock.errors import RolloutError, StorageError
 from penstock.rollout import Plan, plan
-from penstock.rollout_checks import slow_bound
-from penstock.traffic import Traffic
 from penstock.verdict import Evidence, Step, Verdict, decide
-from tasks import envoy, locks, release_server, serving, store, supervision, traffic
+from tasks import locks, release_server, serving, store, traffic
 from tasks.caching import task
-from tasks.evidence import Pairs, Watch
+from tasks.evidence import Pairs
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
-from tasks.releases import Packaged, packaged, server_of, tell
+from tasks.releases import packaged, server_of, tell
+from tasks.rollout_routes import Rollout, champion_only, point, promoted, require_platform, settled
+from tasks.rollout_watch import judged, watch
 from tasks.samples import example_row
-from tasks.steps import StepEvent, emit
-
-LOOK_SECONDS = 0.25
-LOOKS_A_LINE = 4  # looks between two lines of progress
-
-
-class Rollout:
-    """One rollout while it goes on: its plan, and what was seen in the steps so far."""
-
-    def __init__(self, plan: Plan, release: Packaged, project: Project, fault: str = "") -> None:
-        self.plan, self.release, self.project, self.fault = plan, release, project, fault
-        self.exposed: float | None = None  # when production traffic first reached the release (monotonic seconds)
-        self.withdrawn: float | None = None  # when no more did
-        self.earlier: list[tuple[Traffic, Traffic | None]] = []
-        self.slow_ms: float | None = None
-        self.verdicts: list[tuple[str, Verdict]] = []
-
-    @property
-    def steps(self) -> int:
-        """Judged steps in all, which share the chance of a false alarm: replay, shadow, canaries, bake."""
-        return 3 + len(self.project.rollout.steps)
 
 
 @contextlib.contextmanager
@@ -88,7 +63,7 @@ def start_release(rollout: Rollout) -> str:
     row = example_row(candidate.splits, rollout.project.features)
     store.write_atomic(release_server.example_file(version), json.dumps(row).encode())
     if not release_server.becomes_ready(version):
-        _require_platform(rollout.plan)
+        require_platform(rollout.plan)
         raise release_server.not_ready(version)
     return f"{version} is ready"
 
@@ -118,7 +93,7 @@ def replay_requests(rollout: Rollout) -> Verdict:
     # fewer requests than asked for are all there are: they are judged, not waited for
     config = project.rollout.model_copy(update={"min_requests": min(project.rollout.min_requests, len(bodies))})
     seen = Evidence(challenger=challenger, champion=champion, agreement=agreed)
-    return _judged(rollout, step, decide(config, step, seen))
+    return judged(rollout, step, decide(config, step, seen))
 
 
 def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:
@@ -134,25 +109,25 @@ def shadow_release(rollout: Rollout) -> Verdict:
     """The release gets a copy of every request; its answers are compared with the champion's, and go nowhere."""
     plan, project = rollout.plan, rollout.project
     pairs = Pairs(plan.project, plan.champion, plan.version, project.evaluate.slices)
-    _point(rollout, challenger=plan.version, mirror=True)
+    point(rollout, challenger=plan.version, mirror=True)
     tell(plan.project, "shadow", plan.version, f"gets copies of the requests to {plan.champion}")
-    return _watch(rollout, "shadow", project.rollout.shadow_seconds, pairs=pairs)
+    return watch(rollout, "shadow", project.rollout.shadow_seconds, pairs=pairs)
 
 
 @task(cached=False)
 def give_traffic(rollout: Rollout, percent: int) -> Verdict:
     """The release answers a share of the requests; when it fails, the champion answers in its place."""
     plan = rollout.plan
-    _point(rollout, challenger=plan.version, weight=percent)
+    point(rollout, challenger=plan.version, weight=percent)
     tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)
-    return _watch(rollout, f"canary {percent} %", rollout.project.rollout.step_seconds)
+    return watch(rollout, f"canary {percent} %", rollout.project.rollout.step_seconds)
 
 
 @task(cached=False)
 def promote_release(rollout: Rollout) -> str:
     """The release answers everything. The champion of before stays up, to go back to."""
     plan = rollout.plan
-    serving.change(lambda desired: _promoted(desired, rollout))
+    serving.change(lambda desired: promoted(desired, rollout))
     rollout.exposed = rollout.exposed or time.monotonic()
     reason = f"took over from {plan.champion}" if plan.champion else "the first to serve"
     tell(plan.project, "promoted", plan.version, reason, champion=plan.champion)
@@ -161,29 +136,20 @@ def promote_release(rollout: Rollout) -> str:
 
 def resume_bake(rollout: Rollout) -> None:
     """Take up the bake of a release that serves, where an earlier deploy broke off."""
-    serving.change(lambda desired: _promoted(desired, rollout))
+    serving.change(lambda desired: promoted(desired, rollout))
     rollout.exposed = time.monotonic()
-
-
-def _promoted(desired: Desired, rollout: Rollout) -> Desired:
-    """The release answers everything; until it is healthy, what it fails is answered by the champion of before."""
-    plan = rollout.plan
-    _require_ours(rollout, desired)
-    fallback = plan.champion if plan.champion in desired.servers else ""
-    route = Route(champion=plan.version, fallback=fallback, rollout=plan.id, serve=rollout.project.serve)
-    return with_route(desired, "production", plan.project, route)
 
 
 @task(cached=False)
 def bake_release(rollout: Rollout) -> Verdict:
     """The release serves everything for its bake time, within its limits."""
-    return _watch(rollout, "bake", rollout.project.rollout.bake_seconds, alone=True, last=True)
+    return watch(rollout, "bake", rollout.project.rollout.bake_seconds, alone=True, last=True)
 
 
 def confirm_healthy(rollout: Rollout) -> None:
     """The ledger says so; servers that nobody needs any more are drained and stopped."""
     plan = rollout.plan
-    serving.change(lambda desired: _settled(desired, rollout))
+    serving.change(lambda desired: settled(desired, rollout))
     _, verdict = rollout.verdicts[-1]
     why = "served everything for its bake time, within its limits"
     if verdict.decision != "pass":
@@ -203,7 +169,7 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
     """
     plan = rollout.plan
     route = serving.read().route("production", plan.project)
-    serving.change(lambda desired: _champion_only(desired, rollout))
+    serving.change(lambda desired: champion_only(desired, rollout))
     rollout.withdrawn = time.monotonic()
     tell(plan.project, kind, plan.version, "; ".join(reasons))
     if kind == "failed":
@@ -213,131 +179,3 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
     serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""
-
-
-def _champion_only(desired: Desired, rollout: Rollout) -> Desired:
-    plan = rollout.plan
-    route = Route(champion=plan.champion, serve=rollout.project.serve) if plan.champion else None
-    main, staging = desired.production.get(plan.project), desired.staging.get(plan.project)
-    if main is not None and main.rollout == plan.id:
-        desired = with_route(desired, "production", plan.project, route)
-    elif main is not None and plan.version in main.versions:
-        return desired  # somebody else has put it there
-    if staging is not None and plan.version in staging.versions:
-        desired = with_route(desired, "staging", plan.project, route)
-    return desired
-
-
-def _settled(desired: Desired, rollout: Rollout) -> Desired:
-    plan = rollout.plan
-    _require_ours(rollout, desired)
-    route = Route(champion=plan.version, serve=rollout.project.serve)
-    return with_route(desired, "production", plan.project, route)
-
-
-def _point(rollout: Rollout, *, challenger: str, weight: int = 0, mirror: bool = False) -> None:
-    plan = rollout.plan
-
-    def edit(desired: Desired) -> Desired:
-        _require_ours(rollout, desired)
-        route = Route(
-            champion=plan.champion,
-            challenger=challenger,
-            weight=weight,
-            mirror=mirror,
-            rollout=plan.id,
-            serve=rollout.project.serve,
-        )
-        return with_route(desired, "production", plan.project, route)
-
-    serving.change(edit)
-    rollout.exposed = rollout.exposed or time.monotonic()
-
-
-def _require_ours(rollout: Rollout, desired: Desired) -> None:
-    """Raise RolloutError if somebody else has changed the route since this rollout did, or since it was planned.
-
-    Asked where the route is changed, under the lock: a rollback may have waited for the same moment.
-    """
-    plan = rollout.plan
-    route = desired.route("production", plan.project)
-    if route is None:
-        ours = not plan.champion
-    else:
-        ours = route.champion in (plan.champion, plan.version) and route.rollout == (plan.id if rollout.exposed else "")
-    if not ours:
-        raise superseded(plan)
-
-
-def _require_platform(plan: Plan) -> None:
-    """Raise RolloutError if everything was stopped: nothing is seen then, and that is not the release's fault."""
-    if not supervision.has(envoy.GATEWAY) or not supervision.running():
-        raise RolloutError(
-            f"The rollout of `{plan.version}` broke off: the platform was stopped.",
-            next_step=f"penstock up; then penstock deploy {plan.project} {plan.version}",
-        )
-
-
-def superseded(plan: Plan) -> RolloutError:
-    return RolloutError(
-        f"The rollout of `{plan.version}` was ended by somebody else.",
-        next_step=f"penstock history {plan.project}",
-    )
-
-
-def _watch(
-    rollout: Rollout,
-    name: str,
-    seconds: float,
-    *,
-    pairs: Pairs | None = None,
-    alone: bool = False,
-    last: bool = False,
-) -> Verdict:
-    """Look again and again until the step is decided, or its longest wait is over."""
-    plan, config = rollout.plan, rollout.project.rollout
-    versions = (plan.version,) if alone else (plan.version, plan.champion)
-    watch, began = Watch(*versions), time.monotonic()
-    looks = 0
-    while True:
-        time.sleep(LOOK_SECONDS)
-        _still_ours(rollout)
-        took = time.monotonic() - began
-        seen = watch.look()
-        challenger, champion = seen[plan.version], None if alone else seen[plan.champion]
-        step = Step(
-            name=name,
-            steps=rollout.steps,
-            baked=took >= seconds,
-            # a project's first release has nobody to stay with: what it answered in staging has decided
-            waited_out=took >= (max(seconds, config.max_wait_seconds) if plan.champion else seconds),
-            last=last,
-        )
-        evidence = Evidence(
-            challenger=challenger,
-            champion=champion,
-            earlier=tuple(rollout.earlier),
-            agreement=pairs.look() if pairs else None,
-            slow_ms=rollout.slow_ms if alone else None,
-        )
-        verdict = decide(config, step, evidence, rollout.project.evaluate.min_slice_rows)
-        if verdict.decision != "hold" or step.waited_out:
-            rollout.earlier.append((challenger, champion))
-            if champion is not None:
-                rollout.slow_ms = slow_bound(champion, challenger, config) or rollout.slow_ms
-            return _judged(rollout, step, verdict)
-        looks += 1
-        if looks % LOOKS_A_LINE == 0:
-            emit(StepEvent(name=name, state="progress", summary=f"{challenger.requests:,} requests", share=0))
-
-
-def _judged(rollout: Rollout, step: Step, verdict: Verdict) -> Verdict:
-    rollout.verdicts.append((step.name, verdict))
-    return verdict
-
-
-def _still_ours(rollout: Rollout) -> None:
-    _require_platform(rollout.plan)
-    route = serving.read().route("production", rollout.plan.project)
-    if route is None or route.rollout != rollout.plan.id:
-        raise superseded(rollout.plan)

@@ -17,11 +17,12 @@ from penstock.desired import Route, with_route
 from penstock.errors import PlatformError, RolloutError
 from penstock.verdict import Verdict
 from tasks import approval, locks, platform, release_server, rollback, serving
-from tasks import rollout as steps
+from tasks import rollout_routes as routes
 from tasks.project import load_project
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
-from tasks.rollout import Rollout, deploying
+from tasks.rollout import deploying
+from tasks.rollout_routes import Rollout
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,7 @@ def test_what_the_platform_fails_is_not_the_releases_fault(tiny, monkeypatch):
     serves("tiny-v1")
 
     def refused(rollout: Rollout) -> Verdict:
-        steps._point(rollout, challenger="tiny-v2", weight=10)
+        routes.point(rollout, challenger="tiny-v2", weight=10)
         raise PlatformError("Envoy says no.")
 
     monkeypatch.setattr(deploy_module, "shadow_release", refused)
@@ -184,7 +185,7 @@ def test_a_rollback_at_the_moment_of_promotion_wins(tiny):
         rollout = Rollout(made, packaged("tiny", "tiny-v2"), project)
         with serving.kept("tiny-v2"):
             deploy_module.start_release.fn(rollout)
-            steps._point(rollout, challenger="tiny-v2", weight=10)
+            routes.point(rollout, challenger="tiny-v2", weight=10)
             rollback.roll_back("tiny", "no")
             for step in (
                 deploy_module.promote_release.fn,

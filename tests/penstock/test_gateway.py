@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from penstock import gateway
+from penstock import envoy_bootstrap, gateway
 from penstock.desired import Desired, Ports, Route, Server, with_route, with_server
 from penstock.refs import FileRef, Package
 from penstock.release_config import LogConfig, ServeConfig
@@ -107,8 +107,8 @@ def test_an_unknown_path_is_told_what_there_is():
 
 
 def test_only_loopback_is_listened_on_and_only_the_admin_socket_can_stop_envoy():
-    document = gateway.bootstrap(Ports(production=1, staging=2, metrics=3), "/f", "/log")
+    document = envoy_bootstrap.bootstrap(Ports(production=1, staging=2, metrics=3), "/f", "/log")
     listeners = document["static_resources"]["listeners"]
     assert {found["address"]["socket_address"]["address"] for found in listeners} == {"127.0.0.1"}
     assert "admin" not in document
-    assert gateway.administration("/a.sock")["admin"]["address"]["pipe"] == {"path": "/a.sock", "mode": 0o600}
+    assert envoy_bootstrap.administration("/a.sock")["admin"]["address"]["pipe"] == {"path": "/a.sock", "mode": 0o600}
