@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.rollout_check import disagreements
+from benchmarks.rollout_check import settled
 from benchmarks.rollout_kills import KILLS, kill_round
 from benchmarks.rollout_load import Load, Request, load, percentile
 from benchmarks.tiny import Tiny, bodies, serves, trained, within
@@ -122,7 +122,7 @@ def summary(name: str, requests: list[Request]) -> None:
 
 
 def agreed() -> None:
-    print(f"  what runs and what is desired: {disagreements('tiny') or 'agree'}", flush=True)
+    print(f"  what runs and what is desired: {settled('tiny') or 'agree'}", flush=True)
 
 
 def _phases() -> list[tuple[str, float]]:

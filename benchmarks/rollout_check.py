@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -134,3 +135,11 @@ def _plain(routes: dict) -> str:
     """Without the revision, which says nothing of who answers."""
     hosts = [{key: value for key, value in host.items() if key != "metadata"} for host in routes["virtual_hosts"]]
     return json.dumps({**routes, "virtual_hosts": hosts}, sort_keys=True)
+
+
+def settled(project: str, seconds: float = 15) -> list[str]:
+    """What still disagrees after ``seconds``; supervisord takes two to call a process that started well running."""
+    end = time.monotonic() + seconds
+    while (found := disagreements(project)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found

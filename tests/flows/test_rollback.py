@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks.rollout_check import disagreements
+from benchmarks.rollout_check import settled
 from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
 from penstock import ledger
@@ -40,7 +40,7 @@ def test_under_load_no_client_notices(tiny, warm):
     assert (found.before, found.after) == ("tiny-v2", "tiny-v1")
     assert seen.failed == []
     assert quarantined() == {"tiny-v2"}
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 def test_dry_run_changes_nothing_and_to_names_the_target(tiny):
@@ -54,7 +54,7 @@ def test_dry_run_changes_nothing_and_to_names_the_target(tiny):
         plan_rollback("tiny", "tiny-v2")
     assert roll_back("tiny", "it was right", to="tiny-v2", force=True).after == "tiny-v2"
     assert quarantined() == {"tiny-v1"}
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 def test_what_cannot_be_is_refused_with_words(tiny):
@@ -78,7 +78,7 @@ def test_a_damaged_target_is_refused_and_the_champion_goes_on(tiny):
     with damaged("tiny-v1"), pytest.raises(RolloutError, match="gone or damaged"):
         roll_back("tiny", "it is wrong")
     assert answering("tiny") == "tiny-v2"
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
     assert quarantined() == set()
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_champion_keeps_nobody_from_a_cold_target(tiny):
     cold()
     with damaged("tiny-v2"):
         assert roll_back("tiny", "its disk is broken").after == "tiny-v1"
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 def test_with_prefect_down_and_the_champions_servers_dead(tiny):
@@ -96,7 +96,7 @@ def test_with_prefect_down_and_the_champions_servers_dead(tiny):
     said = tiny.penstock("rollback", "tiny", "--reason", "it is dead", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "tiny-v1 serves again" in said
     assert answering("tiny") == "tiny-v1"
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 class damaged:

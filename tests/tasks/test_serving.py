@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rollout_check import disagreements
+from benchmarks.rollout_check import settled
 from benchmarks.tiny import serves
 from penstock import gateway
 from penstock.desired import Desired, Route, with_route
@@ -44,16 +44,9 @@ def to_second(desired: Desired) -> Desired:
     return with_route(desired, "production", "tiny", Route(champion="tiny-v2"))
 
 
-def settled() -> list[str]:
-    end = time.monotonic() + 15
-    while (found := disagreements("tiny")) and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
-
-
 def test_converging_again_changes_no_file_and_restarts_nothing(tiny):
     serves("tiny-v1")
-    assert settled() == []
+    assert settled("tiny") == []
     before = files(tiny.home), pids()
     assert serving.converge() == []
     tiny.python("-c", "from tasks import serving; serving.converge()")  # also by who has read everything from files
@@ -71,7 +64,7 @@ def test_ports_stay_through_down_and_up_and_give_way_to_strangers(tiny):
         assert serving.converge() == []
         assert serving.read().ports.production != before.production
         assert serving.read().ports.staging == before.staging
-        assert disagreements("tiny") == []
+        assert settled("tiny") == []
 
 
 def test_a_port_that_another_gateway_took_at_the_same_moment_is_not_shared(tiny, monkeypatch):
@@ -88,7 +81,7 @@ def test_a_port_that_another_gateway_took_at_the_same_moment_is_not_shared(tiny,
         )
         assert serving.converge() == []
         assert serving.read().ports.production != port
-        assert disagreements("tiny") == []
+        assert settled("tiny") == []
 
 
 def test_a_damaged_file_is_told_with_its_place_and_touches_nothing(tiny):
@@ -107,7 +100,7 @@ def test_a_damaged_file_is_told_with_its_place_and_touches_nothing(tiny):
         assert pids() == running
     finally:
         path.write_bytes(content)
-    assert settled() == []
+    assert settled("tiny") == []
 
 
 def test_a_configuration_that_envoy_refuses_leaves_everything_as_it_was(tiny, monkeypatch):
@@ -126,7 +119,7 @@ def test_a_configuration_that_envoy_refuses_leaves_everything_as_it_was(tiny, mo
         assert serving.read().production == before.production
         assert answering("tiny") == "tiny-v1"
         monkeypatch.undo()
-    assert settled() == []
+    assert settled("tiny") == []
 
 
 def _new(given: tuple) -> bool:
@@ -156,7 +149,7 @@ def test_a_damaged_package_keeps_only_its_own_release_from_serving(tiny):
 
 def test_a_full_disk_leaves_what_was_desired(tiny, monkeypatch):
     serves("tiny-v1")
-    assert settled() == []
+    assert settled("tiny") == []
     before = serving.read()
 
     def full(_: int) -> None:
@@ -168,7 +161,7 @@ def test_a_full_disk_leaves_what_was_desired(tiny, monkeypatch):
     monkeypatch.undo()
     assert serving.read() == before
     assert not list((tiny.home / "serving").rglob(".tmp-*"))
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 def test_nobody_retires_what_somebody_starts(tiny):
@@ -179,7 +172,7 @@ def test_nobody_retires_what_somebody_starts(tiny):
             assert serving.retire("tiny") == []
             assert release_server.becomes_ready("tiny-v2")
         assert serving.retire("tiny") == ["tiny-v2"]
-    assert disagreements("tiny") == []
+    assert settled("tiny") == []
 
 
 def test_converging_does_not_stop_what_a_deploy_starts_meanwhile(tiny, monkeypatch):
@@ -196,5 +189,5 @@ def test_converging_does_not_stop_what_a_deploy_starts_meanwhile(tiny, monkeypat
         assert serving.converge() == []
         monkeypatch.undo()
         assert release_server.becomes_ready("tiny-v2")
-    assert settled() == []  # and the warden, when nobody deploys any more, stops what is not needed
+    assert settled("tiny") == []  # and the warden, when nobody deploys any more, stops what is not needed
     assert serving.read().servers.keys() == {"tiny-v1"}
