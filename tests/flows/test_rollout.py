@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.rollout_check import settled
+from benchmarks.rollout_check import disagreements
 from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
 from flows import deploy as deploy_module
@@ -57,7 +57,7 @@ def _left() -> list[str]:
     with locks.tried("deploy-tiny") as free:
         if not free:
             return ["somebody deploys"]
-    return settled("tiny") + ["a challenger"] * bool(route().challenger)
+    return disagreements("tiny") + ["a challenger"] * bool(route().challenger)
 
 
 def until_challenged() -> None:

@@ -189,5 +189,8 @@ def test_converging_does_not_stop_what_a_deploy_starts_meanwhile(tiny, monkeypat
         assert serving.converge() == []
         monkeypatch.undo()
         assert release_server.becomes_ready("tiny-v2")
-    assert settled("tiny") == []  # and the warden, when nobody deploys any more, stops what is not needed
+    end = time.monotonic() + 15
+    while serving.read().servers.keys() != {"tiny-v1"} and time.monotonic() < end:
+        time.sleep(0.1)  # the warden, now that nobody deploys any more, stops what is not needed
     assert serving.read().servers.keys() == {"tiny-v1"}
+    assert settled("tiny") == []
