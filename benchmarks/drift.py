@@ -5,7 +5,7 @@
 The reference is January to September 2013, calendar columns left out. A window is drawn from it with replacement, so
 nothing has changed in it; the same windows with a planted shift are the other half. Every window goes the whole way:
 whylogs profile, summaries, `penstock.window.judge`. Beside it, on the same windows: whylogs' own default rule (its own
-code and the same profiles), and Evidently's default, in an environment of its own that `uv` makes.
+code and the same profiles), and Evidently's default, in an environment of its own that `uv` makes. Ten minutes.
 """
 
 from __future__ import annotations
