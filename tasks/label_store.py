@@ -16,14 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from penstock.errors import DataError, StorageError
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import Given
 from penstock.labels import Entry, changes, fold
 from penstock.refs import FileRef, Value
-from tasks import locks, store
+from tasks import locks, numbered, store
 from tasks.ledger_store import author
 from tasks.settings import settings
 
@@ -91,20 +89,17 @@ def append(project: str, given: Given, config: LabelsConfig, source: str, again:
             unchanged=given.rows.height - new.height - corrected.height,
             empty=given.empty,
         )
-        store.write_atomic(_path(folder, entry.sequence), entry.model_dump_json(indent=1).encode(), exclusive=True)
+        numbered.create(folder, entry.sequence, entry)
     return Recorded(**entry.model_dump(include={"sequence", "new", "corrected", "unchanged", "empty"}))
 
 
 def read_entries(project: str) -> list[Entry]:
     """Every batch of a project, in the order they came. Raises StorageError if an entry is damaged or missing."""
+    files = numbered.paths(_folder(project))
     entries = []
-    for number, path in enumerate(sorted(_folder(project).glob("[0-9]*.json")), 1):
-        try:
-            entry = Entry.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise _damaged(path, str(error).splitlines()[0]) from None
+    for number, entry in enumerate(numbered.read(files, Entry, _damaged), 1):
         if entry.sequence != number:
-            raise _damaged(path, f"batch {entry.sequence} where {number} should be")
+            raise _damaged(files[number - 1], f"batch {entry.sequence} where {number} should be")
         entries.append(entry)
     return entries
 
@@ -171,10 +166,6 @@ def _refused(corrected: pl.DataFrame, key: tuple[str, ...], source: str) -> Data
 
 def _folder(project: str) -> Path:
     return settings().home / "labels" / project
-
-
-def _path(folder: Path, sequence: int) -> Path:
-    return folder / f"{sequence:06}.json"
 
 
 def _batch(folder: Path, ref: FileRef) -> Path:

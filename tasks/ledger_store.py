@@ -14,28 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from penstock.errors import StorageError
 from penstock.ledger import Event, require_unbroken
+from tasks import numbered
 from tasks.settings import settings
-from tasks.store import readable_errors, write_atomic
+from tasks.store import readable_errors
 
 
 def read_all(project: str) -> list[Event]:
     """Every event of a project, in order. Raises StorageError if one is damaged or missing."""
     folder = _folder(project)
-    events = []
-    for path in sorted(folder.glob("[0-9]*.json")):
-        try:
-            events.append(Event.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError) as error:
-            raise StorageError(
-                "An event of the ledger cannot be read.",
-                where=str(path),
-                found=str(error).splitlines()[0],
-                next_step="put the file back from a backup; the ledger is not used while it is damaged",
-            ) from None
+    events = list(numbered.read(numbered.paths(folder), Event, _damaged))
     require_unbroken(events, str(folder))
     return events
 
@@ -55,8 +44,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             event = Event(sequence=len(events) + 1, time=now, project=project, by=author(), **fields)
             try:
-                path = folder / f"{event.sequence:06}.json"
-                write_atomic(path, event.model_dump_json(indent=1).encode(), exclusive=True)
+                numbered.create(folder, event.sequence, event)
             except FileExistsError:
                 continue
             return event
@@ -71,6 +59,15 @@ def author() -> str:
     except (KeyError, OSError):  # no entry for this number in the password file: containers
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"
+
+
+def _damaged(path: Path, found: str) -> StorageError:
+    return StorageError(
+        "An event of the ledger cannot be read.",
+        where=str(path),
+        found=found,
+        next_step="put the file back from a backup; the ledger is not used while it is damaged",
+    )
 
 
 def _folder(project: str) -> Path:

@@ -83,7 +83,7 @@ def example_file(version: str) -> Path:
 
 def log_folder(project: str, version: str) -> Path:
     """Where a release's servers keep their prediction log."""
-    return settings().home / "predictions" / project / version
+    return settings().predictions / project / version
 
 
 def becomes_ready(version: str, seconds: float = READY_SECONDS) -> bool:

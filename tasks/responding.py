@@ -16,6 +16,7 @@ from penstock.live_metrics import WindowScore
 from penstock.monitor_config import Kind
 from penstock.retrain import Decision, cleared
 from penstock.retrain_config import Cause
+from penstock.window import WindowDrift
 from tasks import events, store
 from tasks.caching import task
 from tasks.labelling import live_scores
@@ -30,7 +31,8 @@ CAUSES: dict[Kind, Cause] = {"schema": "schema skew", "value": "value drift", "p
 @task(cached=False)
 def raise_alarms(project: Project) -> list[Alarm]:
     """The alarms that are raised now, by the last windows and by labelled periods; news go to the ledger."""
-    alarms, measured = _found(project)
+    windows = judged(project.name)
+    alarms, measured = _found(project, windows)
     raised = {alarm.cause for alarm in alarms}
     known = retrain_history(project.name).alarms
     for alarm in alarms:
@@ -40,7 +42,7 @@ def raise_alarms(project: Project) -> list[Alarm]:
     for cause in known:
         if cause not in raised and cause in measured:
             tell_of_serving(project.name, "alarm cleared", f"{cause}: back within its limits", cause=cause)
-    _judge_trainings(project, alarms, measured)
+    _judge_trainings(project, alarms, measured, windows)
     return alarms
 
 
@@ -58,10 +60,10 @@ def respond(project: Project, alarms: list[Alarm]) -> Decision:
     return decision
 
 
-def _found(project: Project) -> tuple[list[Alarm], list[Cause]]:
+def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], list[Cause]]:
     """(alarms, causes that could be judged at all)."""
     found, measured = [], []
-    for one in window_alarm(judged(project.name), project.monitor).kinds:
+    for one in window_alarm(windows, project.monitor).kinds:
         cause = CAUSES.get(one.kind)
         if cause is not None and one.judged:
             measured.append(cause)
@@ -92,20 +94,20 @@ def _holdout(project: Project, version: str) -> float | None:
     return value
 
 
-def _judge_trainings(project: Project, alarms: list[Alarm], measured: list[Cause]) -> None:
+def _judge_trainings(project: Project, alarms: list[Alarm], measured: list[Cause], windows: list[WindowDrift]) -> None:
     """Whether the last training that was asked for has helped, once that can be told."""
     now = datetime.now(UTC)
     for attempt in retrain_history(project.name).attempts:
         if attempt.helped is None:
-            outcome = cleared(attempt, alarms, _since(project, attempt.deployed, measured), now, project.retrain)
+            since = _since(windows, attempt.deployed, measured)
+            outcome = cleared(attempt, alarms, since, now, project.retrain)
             if outcome.helped is not None:
                 kind: ledger.Kind = "retrain helped" if outcome.helped else "retrain did not help"
                 tell_of_serving(project.name, kind, outcome.reason, asked=attempt.asked)
 
 
-def _since(project: Project, deployed: datetime | None, measured: list[Cause]) -> list[Cause]:
+def _since(windows: list[WindowDrift], deployed: datetime | None, measured: list[Cause]) -> list[Cause]:
     """The causes that what was served since then could be judged by."""
-    windows = judged(project.name)
     if deployed is None or not windows or windows[-1].start < deployed.timestamp():
         return []
     return measured

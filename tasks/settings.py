@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         return self.home / "ledger"
 
     @property
+    def predictions(self) -> Path:
+        """The prediction log: a folder for each project, in it one for each release."""
+        return self.home / "predictions"
+
+    @property
     def prefect_home(self) -> Path:
         return self.home / "prefect"
 

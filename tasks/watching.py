@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from penstock import window as windows
 from penstock.alarm import alarm
 from penstock.collected import Collected
@@ -15,7 +13,7 @@ from penstock.errors import StorageError
 from penstock.refs import Value
 from penstock.sketch import ColumnSummary, number_summary
 from penstock.window import Reference, Window, WindowDrift
-from tasks import store
+from tasks import numbered, store
 from tasks.caching import task
 from tasks.drift_report import drift_report_path, write_drift_report
 from tasks.project import recorded_project
@@ -48,7 +46,9 @@ def judge_window(project: Project, collected: Collected) -> Judgement | None:
     beside = reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
     window = _window(collected, release)
     verdict = windows.judge(project.monitor, beside, window, judged(project.name))
-    store.write_atomic(_file(project.name, collected.number), verdict.model_dump_json(indent=1).encode())
+    folder = _folder(project.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    store.write_atomic(numbered.path(folder, collected.number), verdict.model_dump_json(indent=1).encode())
     return Judgement(reference=beside, window=window, verdict=verdict)
 
 
@@ -61,27 +61,17 @@ def report_drift(project: Project, judgement: Judgement) -> str:
 
 def watched(project: str) -> str:
     """The last verdict in one line; "" before the first."""
-    windows = judged(project)
-    if not windows:
+    files = numbered.paths(_folder(project))
+    last = next(numbered.read(files[-1:], WindowDrift, _damaged), None)
+    if last is None:
         return ""
-    ended = datetime.fromtimestamp(windows[-1].end, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"window {len(windows)}, until {ended}, {windows[-1].rows:,} rows: {windows[-1]}"
+    ended = datetime.fromtimestamp(last.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"window {len(files)}, until {ended}, {last.rows:,} rows: {last}"
 
 
 def judged(project: str) -> list[WindowDrift]:
     """The verdicts so far, oldest first. Raises StorageError if one cannot be read."""
-    found = []
-    for path in sorted((settings().home / "monitor" / project / "verdicts").glob("[0-9]*.json")):
-        try:
-            found.append(WindowDrift.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError) as error:
-            raise StorageError(
-                "The verdict on a window cannot be read.",
-                where=str(path),
-                found=str(error).splitlines()[0],
-                next_step="remove the file: the window itself is kept",
-            ) from None
-    return found
+    return list(numbered.read(numbered.paths(_folder(project)), WindowDrift, _damaged))
 
 
 def _window(collected: Collected, release: str) -> Window:
@@ -104,7 +94,14 @@ def _window(collected: Collected, release: str) -> Window:
     )
 
 
-def _file(project: str, number: int) -> Path:
-    path = settings().home / "monitor" / project / "verdicts" / f"{number:06}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _damaged(path: Path, found: str) -> StorageError:
+    return StorageError(
+        "The verdict on a window cannot be read.",
+        where=str(path),
+        found=found,
+        next_step="remove the file: the window itself is kept",
+    )
+
+
+def _folder(project: str) -> Path:
+    return settings().home / "monitor" / project / "verdicts"
