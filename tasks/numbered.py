@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from penstock.errors import StorageError
-from tasks.store import write_atomic
+from tasks import store
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -25,7 +25,7 @@ def path(folder: Path, number: int) -> Path:
 
 def create(folder: Path, number: int, record: BaseModel) -> None:
     """Write a record whole. Raises FileExistsError if somebody has taken its number."""
-    write_atomic(path(folder, number), record.model_dump_json(indent=1).encode(), exclusive=True)
+    store.write_atomic(path(folder, number), record.model_dump_json(indent=1).encode(), exclusive=True)
 
 
 def read(files: list[Path], kind: type[M], damaged: Callable[[Path, str], StorageError]) -> Iterator[M]:

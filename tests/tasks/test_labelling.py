@@ -140,7 +140,7 @@ def test_two_monitors_that_decide_at_once_ask_for_one_training(checkout, monkeyp
             assert decide_and_tell(project, alarms, NOW)[1].kind == "retrain asked"
         link(path, content, exclusive=exclusive)
 
-    monkeypatch.setattr("tasks.ledger_store.write_atomic", slower)
+    monkeypatch.setattr(store, "write_atomic", slower)
     decision, event = decide_and_tell(project, alarms, NOW)
     assert (decision.action, event.kind) == ("no", "retrain not asked")
     assert decide_and_tell(project, alarms, NOW)[1] is None
