@@ -2,7 +2,7 @@
 
 Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
 5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 9 a rollout that failed or could not be
-judged; 130 interrupted.
+judged; 10 a release that came out otherwise when it was made again; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     penstock rollback flights   back to the release that was healthy before
 
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
-    6 packaging, 7 server, 8 file or lock, 9 rollout, 130 interrupted.
+    6 packaging, 7 server, 8 file or lock, 9 rollout, 10 not reproduced, 130 interrupted.
     """
 
 

@@ -30,6 +30,8 @@ Kind = Literal[
     "stopped",  # its rollout broke off: the process that led it ended
     "drilled",  # a rollback drill was run
     "containerized",  # a container image was built of it; the facts name the image and the Bento by digest
+    "reproduced",  # was made again from its record: the same model, metrics and Bento
+    "not reproduced",  # ... and something came out otherwise; the facts say what
     "alarm",  # monitoring found something wrong with what it is asked or answers
     "alarm cleared",  # ... and no longer does
     "retrain asked",  # a new training was asked for because of an alarm
