@@ -1,7 +1,7 @@
 """Makes a release again from its record alone, in a clean folder: code from git, data from the DVC remote.
 
-Nothing of this checkout's home is used, no cache, no store, no ledger, but the serving environments: those are installed
-by hash, and named by it. The folder's own code does the work, in a process of its own.
+Nothing of this checkout's home is used, no cache, no store, no ledger, but the serving environments: those are
+installed by hash, and named by it. The folder's own code does the work, in a process of its own.
 """
 
 from __future__ import annotations
