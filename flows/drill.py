@@ -6,7 +6,6 @@ only. Each round rolls out the same release with one defect. What came of it is 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from tasks.rollout_routes import Rollout
 from tasks.settings import settings
 
 FAULTS = ("errors", "errors@canary", "slow", "slow@canary", "shift", "nan", "crash", "leak", "dies@canary")
-SHARED = ("store", "environments", "bentos", "predictions")
+SHARED = ("store", "environments", "bentos")
 # enough traffic for a verdict in seconds; the limits are the project's own
 PACE = {
     "traffic": "live",
@@ -92,8 +91,7 @@ def drill(config: str, faults: tuple[str, ...] = FAULTS, rate: float = 150) -> D
         home = Path(scratch)
         for name in SHARED:
             (settings().home / name).mkdir(parents=True, exist_ok=True)
-            if name != "predictions":
-                (home / name).symlink_to(settings().home / name)
+            (home / name).symlink_to(settings().home / name)
         said = subprocess.run(
             [sys.executable, "-m", "flows.drill", config, release.version, str(rate), *faults],
             env={
@@ -182,9 +180,7 @@ def _result(rollout: Rollout) -> tuple[str, tuple[str, ...]]:
 
 
 def _paced(project: Project) -> Project:
-    rollout = RolloutConfig.model_validate(
-        {**project.rollout.model_dump(), **PACE, "traffic": "live", "min_requests": 30}
-    )
+    rollout = RolloutConfig.model_validate({**project.rollout.model_dump(), **PACE})
     return project.model_copy(update={"rollout": rollout})
 
 
@@ -218,4 +214,4 @@ def _registered_again(project: str, version: str) -> str:
 
 if __name__ == "__main__":
     found = sandboxed(sys.argv[1], sys.argv[2], float(sys.argv[3]), tuple(sys.argv[4:]))
-    sys.stdout.write(json.dumps(found.model_dump()) + "\n")
+    sys.stdout.write(found.model_dump_json() + "\n")

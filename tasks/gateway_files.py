@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from penstock import envoy_bootstrap, gateway
 from penstock.desired import ENVIRONMENTS, Desired, Ports
 from penstock.errors import ConfigError
@@ -47,8 +45,8 @@ def deliver(name: str, resources: list[dict[str, Any]], revision: str) -> None:
 def clusters() -> dict[str, str]:
     """The clusters that the gateway was given, and the socket of each."""
     try:
-        return gateway.sockets_of(yaml.safe_load((folder() / "clusters.yaml").read_text())["resources"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return gateway.sockets_of(json.loads((folder() / "clusters.yaml").read_bytes())["resources"])
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
@@ -87,8 +85,8 @@ def _bootstrap() -> Path:
 def _write(name: str, resources: list[dict[str, Any]], revision: str) -> bool:
     """Replace one of Envoy's files, unless it says the same already. Envoy notices renames only."""
     path = folder() / f"{name}.yaml"
-    with contextlib.suppress(OSError, yaml.YAMLError, KeyError, TypeError):
-        if _content(yaml.safe_load(path.read_text())["resources"]) == _content(resources):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if _content(json.loads(path.read_bytes())["resources"]) == _content(resources):
             return False
     return _put(path, {"version_info": revision, "resources": resources})
 

@@ -9,7 +9,6 @@ from http.client import HTTPException
 from penstock import ledger
 from penstock.desired import Desired, Route, with_route
 from penstock.errors import PenstockError, RolloutError
-from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
 from tasks import release_server, serving
@@ -147,9 +146,3 @@ def _to(desired: Desired, project: str, target: str, serve: ServeConfig) -> Desi
     for environment in ("production", "staging"):
         desired = with_route(desired, environment, project, Route(champion=target, serve=serve))
     return desired
-
-
-def history(project: str) -> tuple[list[ledger.Tenure], list[Event]]:
-    """Who served when, and every event, oldest first."""
-    events = read_ledger(project)
-    return ledger.tenures(events), events

@@ -109,7 +109,7 @@ def _stopped(project: str, version: str) -> bool:
         return True
 
 
-def converge(wait: bool = True) -> list[str]:
+def converge() -> list[str]:
     """Make what runs what is desired: start what is missing, stop what is not, and wait until champions answer.
 
     Returns the versions that do not become ready. Can be run at any time.
@@ -119,8 +119,7 @@ def converge(wait: bool = True) -> list[str]:
         if not desired.servers:
             return []
         _run_programs(desired)
-    waited = used(desired) if wait else set()
-    late = [version for version in sorted(waited) if not release_server.becomes_ready(version)]
+    late = [version for version in sorted(used(desired)) if not release_server.becomes_ready(version)]
     change(lambda found: found)
     _stop_strays()
     if not late and envoy.all_live():
