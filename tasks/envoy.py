@@ -105,8 +105,8 @@ def drain_others() -> None:
 
 
 def drain(number: int) -> None:
-    """Have an Envoy say goodbye: each answer closes its connection. Returns when nobody is connected to it, or the last
-    have had the time that Envoy gives them."""
+    """Have an Envoy say goodbye: each answer closes its connection, and then it listens no more. Returns when nobody is
+    connected to it, or the last have had the time that Envoy gives them."""
     _drain({admin_socket(number)})
 
 
@@ -119,14 +119,18 @@ def _drain(waiting: set[Path]) -> None:
             waiting.discard(admin)
     while waiting and time.monotonic() < end:
         time.sleep(0.1)
-        waiting = {admin for admin in waiting if _connections(admin)}
+        waiting = {admin for admin in waiting if _is_busy(admin)}
 
 
-def _connections(admin: Path) -> int:
+def _is_busy(admin: Path) -> bool:
+    """Whether anybody is connected, or may still be: the listeners stop when the time to drain is up."""
+    names = "^listener_manager\\.(total_listeners_active|listener_stopped)$"
     try:
-        return sum(map(int, _stats(admin, "^http\\.(production|staging)\\.downstream_cx_active$").values()))
+        found = {name.rpartition(".")[2]: int(value) for name, value in _stats(admin, names).items()}
+        connected = _stats(admin, "^http\\.(production|staging)\\.downstream_cx_active$").values()
     except SILENT:
-        return 0
+        return False
+    return found["listener_stopped"] < found["total_listeners_active"] or any(map(int, connected))
 
 
 def wait_healthy(versions: set[str], seconds: float = 10) -> None:
