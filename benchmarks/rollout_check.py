@@ -18,7 +18,7 @@ from tasks.registry import read_ledger
 from tasks.rollback import answering
 from tasks.settings import settings
 
-OURS = {envoy.GATEWAY, "warden"}
+OURS = {*envoy.NAMES, "warden"}
 PREFECT = {"prefect-server", "prefect-worker"}
 TRIES = 64  # connections, until each Envoy has had one
 

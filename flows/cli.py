@@ -187,7 +187,6 @@ def up() -> None:
     """
     from tasks import platform
 
-    platform.serve()
     platform.up()
     click.echo(platform.status())
 

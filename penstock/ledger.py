@@ -60,6 +60,16 @@ class Event(Value):
     record: FileRef
     facts: dict[str, str]
 
+    def line(self, *, by: bool = False) -> str:
+        """The event as people read it; ``by``: with who did it."""
+        who = f"{self.by:<16} " if by else ""
+        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{self.reason}"
+
+
+def moment(time: str, *, seconds: bool = True) -> str:
+    """An ISO 8601 time as people read it, to the second or the minute."""
+    return time[: 19 if seconds else 16].replace("T", " ")
+
 
 def next_version(events: Sequence[Event], project: str) -> str:
     """The version of the release after those there are: versions are counted, never reused."""

@@ -141,16 +141,16 @@ def ensure_server() -> str:
 
 
 def up() -> None:
-    """Server, deployments of `prefect.yaml`, worker: all there and in order."""
+    """What serves; then server, deployments of `prefect.yaml`, worker: all there and in order."""
     from tasks.deployments import ensure_deployments
 
+    serve()  # first: it needs no Prefect, and its clients wait
     with connected(), observed("deployments") as step:
         deployed = ensure_deployments()
         step.summary, step.quiet = ", ".join(deployed), not deployed
     with observed("worker") as step:
         ensure_worker()
         step.quiet = True
-    serve()
 
 
 def serve() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from penstock import ledger
 from penstock.config import Project
@@ -19,9 +20,10 @@ from tasks.evidence import Pairs
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of, tell
-from tasks.rollout_routes import Rollout, champion_only, point, promoted, require_platform, settled
+from tasks.rollout_routes import Rollout, point, promoted, require_platform, settled, withdrawn
 from tasks.rollout_watch import judged, watch
 from tasks.samples import example_row
+from tasks.untold import tell_untold
 
 
 @contextlib.contextmanager
@@ -162,20 +164,16 @@ def confirm_healthy(rollout: Rollout) -> None:
     serving.retire(plan.project, keep=plan.champion)
 
 
-def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> str:
+def withdraw(rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[str, ...]) -> str:
     """Back to the champion at once; then the ledger, and the release's servers are drained and stopped.
 
-    ``kind``: failed (and then it is in quarantine) or held. Returns who serves now.
+    ``kind``: failed (and then it is in quarantine) or held. Returns who serves now. Killed anywhere in between,
+    whoever settles the project does the rest.
     """
     plan = rollout.plan
-    route = serving.read().route("production", plan.project)
-    serving.change(lambda desired: champion_only(desired, rollout))
+    serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons))
     rollout.withdrawn = time.monotonic()
-    tell(plan.project, kind, plan.version, "; ".join(reasons))
-    if kind == "failed":
-        if plan.champion and route and route.champion == plan.version:
-            tell(plan.project, "rolled back", plan.champion, f"{plan.version} failed: {reasons[0]}", bad=plan.version)
-        tell(plan.project, "quarantined", plan.version, "; ".join(reasons))
+    tell_untold(plan.project)
     serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""

@@ -19,7 +19,7 @@ from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import PenstockError, PlatformError, StorageError
 from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
-from tasks.programs import Program
+from tasks.programs import Program, is_written
 from tasks.settings import settings
 from tasks.source import CODE
 
@@ -109,7 +109,7 @@ def _stopped(project: str, version: str) -> bool:
         return True
 
 
-def converge(wait: bool = True) -> list[str]:
+def converge() -> list[str]:
     """Make what runs what is desired: start what is missing, stop what is not, and wait until champions answer.
 
     Returns the versions that do not become ready. Can be run at any time.
@@ -119,8 +119,7 @@ def converge(wait: bool = True) -> list[str]:
         if not desired.servers:
             return []
         _run_programs(desired)
-    waited = used(desired) if wait else set()
-    late = [version for version in sorted(waited) if not release_server.becomes_ready(version)]
+    late = [version for version in sorted(used(desired)) if not release_server.becomes_ready(version)]
     change(lambda found: found)
     _stop_strays()
     if not late and envoy.all_live():
@@ -164,7 +163,8 @@ def _run_programs(desired: Desired, *own: Program) -> None:
         runs = ports.ours(desired.ports)
         desired = _run_gateway(desired, *servers.values(), _warden())
         while not runs and not ports.alone(desired.ports):
-            supervision.remove(envoy.GATEWAY)
+            for name in envoy.NAMES:
+                supervision.remove(name)
             desired = _run_gateway(desired)
 
 
@@ -175,8 +175,20 @@ def _run_gateway(desired: Desired, *others: Program) -> Desired:
     gateway_files.bootstrap(desired.ports)
     known = gateway_files.clusters().keys() & desired.servers.keys()
     # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
-    supervision.add(*others, gateway_files.program(), starting=lambda: _deliver_clusters(desired, known))
+    programs = gateway_files.programs()
+    late = [found for found in programs if supervision.running() and _is_to_be_replaced(found)]
+    ready = [found for found in programs if found not in late]
+    supervision.add(*others, *ready, starting=lambda: _deliver_clusters(desired, known))
+    for program in late:  # after an upgrade: the other one answers meanwhile
+        number = envoy.NAMES.index(program.name)
+        envoy.drain(number)
+        supervision.add(program)
+        envoy.is_live(number)
     return desired
+
+
+def _is_to_be_replaced(program: Program) -> bool:
+    return supervision.has(program.name) and not is_written(program)
 
 
 def _route(desired: Desired) -> None:

@@ -51,26 +51,6 @@ def reference(candidate: Candidate, project: Project, release: str, allowed: Seq
     )
 
 
-def served_frame(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Type]) -> pl.DataFrame:
-    """Logged rows as a frame: a column for every field that any row has, of the type that training had.
-
-    ``types``: by feature, see `ColumnSummary.type`. A column with any value of another type is text, and so seen as a
-    change of type; so is a field that is no feature.
-    """
-    import polars as pl
-
-    kinds = {"number": pl.Float64, "boolean": pl.Boolean, "text": pl.String}
-    columns = []
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        try:
-            columns.append(pl.Series(name, values, kinds[types[name]]))
-        except (KeyError, TypeError, pl.exceptions.PolarsError):
-            texts = [None if value is None else str(value) for value in values]
-            columns.append(pl.Series(name, texts, pl.String))
-    return pl.DataFrame(columns)
-
-
 def window_profile(rows: pl.DataFrame) -> bytes:
     """A standard whylogs profile of served rows, as bytes to keep."""
     return bytes(profile(rows).serialize())
