@@ -19,7 +19,7 @@ from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import PenstockError, PlatformError, StorageError
 from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
-from tasks.programs import Program
+from tasks.programs import OWNER, Program
 from tasks.settings import settings
 from tasks.source import CODE
 
@@ -139,6 +139,15 @@ def _stop_strays() -> None:
                     supervision.remove(name)
 
 
+def expose() -> str:
+    """Have metrics be served, also before anything else is; returns their address."""
+    with store.readable_errors(settings().home), locks.exclusive("serving"), locks.exclusive("platform"):
+        desired = _with_ports(read())
+        _folder().mkdir(parents=True, exist_ok=True)
+        supervision.add(_metrics())
+    return f"http://127.0.0.1:{desired.ports.metrics}"
+
+
 def address(environment: str = "production") -> str:
     """Where the gateway listens, or "" if nothing was ever deployed."""
     port = getattr(read().ports, environment)
@@ -162,21 +171,24 @@ def _run_programs(desired: Desired, *own: Program) -> None:
             with contextlib.suppress(PenstockError):  # a damaged one keeps no other from serving
                 servers[version] = release_server.program(desired.servers[version])
         runs = ports.ours(desired.ports)
-        desired = _run_gateway(desired, *servers.values(), _warden())
+        desired = _run_gateway(desired, *servers.values(), _beside("warden", "warden"), _metrics())
         while not runs and not ports.alone(desired.ports):
             supervision.remove(envoy.GATEWAY)
             desired = _run_gateway(desired)
 
 
 def _run_gateway(desired: Desired, *others: Program) -> Desired:
-    chosen = ports.chosen(desired.ports)
-    if chosen != desired.ports:
-        desired = _saved(desired.model_copy(update={"ports": chosen}))
+    desired = _with_ports(desired)
     gateway_files.bootstrap(desired.ports)
     known = gateway_files.clusters().keys() & desired.servers.keys()
     # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
     supervision.add(*others, gateway_files.program(), starting=lambda: _deliver_clusters(desired, known))
     return desired
+
+
+def _with_ports(desired: Desired) -> Desired:
+    chosen = ports.chosen(desired.ports)
+    return desired if chosen == desired.ports else _saved(desired.model_copy(update={"ports": chosen}))
 
 
 def _route(desired: Desired) -> None:
@@ -199,11 +211,18 @@ def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
     gateway_files.deliver("clusters", found, f"{desired.revision}.{supervision.run_id()}.{len(found)}")
 
 
-def _warden() -> Program:
+def _metrics() -> Program:
+    """Like the gateway it is known for ours by its environment (`ports.alone`), but it ends with supervisord."""
+    program = _beside(ports.METRICS, "metrics_server")
+    return program.model_copy(update={"environment": program.environment | {OWNER: str(settings().home)}})
+
+
+def _beside(name: str, module: str) -> Program:
+    """A program of ours that runs beside what serves."""
     home = settings()
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
-    command = (sys.executable, "-m", "tasks.warden")
-    return Program(name="warden", command=command, environment=environment, directory=_folder())
+    command = (sys.executable, "-m", f"tasks.{module}")
+    return Program(name=name, command=command, environment=environment, directory=_folder())
 
 
 def _file() -> Path:
