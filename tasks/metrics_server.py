@@ -119,7 +119,7 @@ def gateways() -> list[dict[str, str]]:
 
 
 def served() -> list[dict[str, str]]:
-    """The same of each release whose servers are to run. Not as what it serves: its counters go on when that changes."""
+    """The same of each release whose servers are to run. Not their roles: with those, their counters would change."""
     return [
         {
             "project": server.project,
