@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from penstock import ledger
-from penstock.collected import Collected, pending
 from penstock.config import Project
 from penstock.ledger import Event, Kind
 from penstock.retrain_config import Cause
 from penstock.retrain_history import fold
 from penstock.window import WindowDrift
-from tasks import ledger_store, watching
-from tasks.collected_store import closed_segments, read_windows
+from tasks import ledger_store, monitored
 from tasks.exposed import Sample, seconds
 from tasks.exposed_serving import rollout
 from tasks.kept import kept
@@ -43,12 +41,16 @@ def ledgers(project: str) -> Iterator[Sample]:
 
 def windows(project: str) -> Iterator[Sample]:
     """The last window and its verdict. Raises StorageError if one is damaged, ConfigError if the YAML is wrong."""
-    folder = settings().home / "monitor" / project
-    found = kept(("windows", project), (folder,), lambda: read_windows(project))
-    verdict = kept(("verdict", project), (folder / "verdicts",), lambda: watching.last_verdict(project))
+    found, verdict, waits = (
+        monitored.windows(project),
+        monitored.last_verdict(project),
+        monitored.oldest_pending(project),
+    )
     yield Sample("penstock_window_max_seconds", (project,), config_of(project).monitor.window_seconds)
     yield Sample("penstock_windows_total", (project,), len(found))
-    yield from _waiting(project, found)
+    if waits is not None:
+        opened = int(waits.name.partition("-")[0]) / 1e9
+        yield Sample("penstock_log_pending_since_timestamp_seconds", (project,), opened)
     if found:
         last = found[-1]
         yield Sample("penstock_window_end_timestamp_seconds", (project,), last.until / 1e9)
@@ -82,16 +84,6 @@ def _told(project: str, events: Sequence[Event]) -> Iterator[Sample]:
     if history.attempts:
         asked = history.attempts[-1].time.timestamp()
         yield Sample("penstock_retrain_asked_timestamp_seconds", (project,), asked)
-
-
-def _waiting(project: str, found: Sequence[Collected]) -> Iterator[Sample]:
-    log = settings().predictions / project
-    folders = tuple(sorted(path for path in log.glob("*") if path.is_dir()))
-    files = (settings().home / "monitor" / project, *folders)
-    oldest = kept(("waiting", project), files, lambda: pending(closed_segments(project), found)[:1])
-    for segment in oldest:
-        opened = int(segment.name.partition("-")[0]) / 1e9
-        yield Sample("penstock_log_pending_since_timestamp_seconds", (project,), opened)
 
 
 def _judged(project: str, verdict: WindowDrift) -> Iterator[Sample]:

@@ -11,7 +11,7 @@ from penstock.label_config import LabelsConfig
 from penstock.ledger import Event
 from penstock.live_metrics import WindowScore
 from penstock.retrain_config import LiveMetric
-from tasks import label_store, live_store, store
+from tasks import monitored, store
 from tasks.exposed import Sample, seconds
 from tasks.exposed_project import config_of
 from tasks.kept import kept
@@ -22,16 +22,14 @@ from tasks.settings import settings
 def quality(project: str, events: Sequence[Event]) -> Iterator[Sample]:
     """What monitoring stored of labels and quality. Raises StorageError or ConfigError where it cannot be read."""
     config = config_of(project)
-    folder = settings().home / "labels" / project
-    entries = kept(("labels", project), (folder,), lambda: label_store.read_entries(project))
-    scores = kept(("live", project), (live_store.file(project),), lambda: live_store.read(project))
+    labels, scores = monitored.last_labels(project), monitored.scores(project)
     serves = ledger.serving(events)
     champion = serves.version if serves else ""
     yield Sample("penstock_retrain_enabled", (project,), config.retrain.enabled)
     yield Sample("penstock_label_coverage_required_ratio", (project,), config.labels.min_coverage)
     yield Sample("penstock_label_overdue_periods", (project,), overdue(scores, config.labels, time.time()))
-    if entries:
-        yield Sample("penstock_label_last_batch_timestamp_seconds", (project,), seconds(entries[-1].time))
+    if labels is not None:
+        yield Sample("penstock_label_last_batch_timestamp_seconds", (project,), seconds(labels.time))
     shown = {champion} - {""}
     for state in ("final", "provisional"):
         score = latest(scores, state == "final", champion)
