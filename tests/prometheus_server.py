@@ -1,4 +1,4 @@
-"""A real Prometheus for tests, with the config of `deploy/prometheus/` and a second in place of a quarter of a minute."""
+"""A real Prometheus for tests, with the config of `deploy/prometheus/` but a second in place of fifteen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every query of the dashboard and every alert, asked of a real Prometheus that scraped a project that really serves."""
+"""Every query of the dashboard, asked of a real Prometheus that scraped a project that really serves; and the alerts."""
 
 from __future__ import annotations
 
@@ -179,8 +179,7 @@ def test_the_metrics_are_as_prometheus_wants_them(asked):
     assert (said.returncode, said.stderr) == (0, b"")
 
 
-def test_an_alert_fires_when_no_process_of_the_champion_runs(asked):
-    """Last but one: it takes production down."""
+def test_an_alert_rises_when_no_process_of_the_champion_runs(asked):
     supervision._rpc().stopProcessGroup("tiny-v1")
     found = asked.becomes('ALERTS{alertname="PenstockNoChampion"}')
     assert found[0]["metric"]["version"] == "tiny-v1"
