@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -187,6 +189,33 @@ def test_names_and_units_are_as_prometheus_has_them():
         assert name.endswith("_total") == (about.kind == "counter"), name
         assert not {"milliseconds", "ms", "percent", "megabytes"} & set(name.split("_")), name
         assert about.text[0].isupper() or about.text[0].isdigit()
+
+
+def test_the_docs_list_every_metric_and_every_alert():
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "metrics.md").read_text()
+    rows = [
+        f"| `{name}` | {', '.join(f'`{label}`' for label in one.labels)} | {one.text} |"
+        for name, one in METRICS.items()
+    ]
+    assert re.findall(r"^\| `penstock_.*$", page, re.MULTILINE) == rows
+    rules = (root / "deploy" / "prometheus" / "rules.yml").read_text()
+    assert re.findall(r"^\| `(Penstock\w+)` \| (\w+) ", page, re.MULTILINE) == re.findall(
+        r"- alert: (\w+).*?severity: (\w+)", rules, re.DOTALL
+    )
+
+
+def test_no_two_panels_of_the_dashboard_overlap():
+    root = Path(__file__).resolve().parents[2]
+    panels = json.loads((root / "deploy" / "grafana" / "dashboards" / "penstock.json").read_text())["panels"]
+    taken = set()
+    for place in (panel["gridPos"] for panel in panels):
+        cells = {(place["x"] + right, place["y"] + down) for right in range(place["w"]) for down in range(place["h"])}
+        assert not taken & cells
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert [panel["title"] for panel in panels if panel["type"] != "row" and not panel["description"]] == []
 
 
 def test_a_release_is_what_the_routes_say():

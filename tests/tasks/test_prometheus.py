@@ -1,4 +1,4 @@
-"""Every query of the dashboard, asked of a real Prometheus that scraped a project that really serves; and the alerts."""
+"""Every query of the dashboard and every alert, asked of a real Prometheus that scraped what really serves."""
 
 from __future__ import annotations
 
