@@ -180,7 +180,8 @@ def schema() -> None:
 
 
 @main.command()
-def up() -> None:
+@click.option("--with-prometheus", is_flag=True, help="Also the Prometheus that is installed here.")
+def up(with_prometheus: bool) -> None:
     """Start what is to run: gateway, releases, Prefect server and worker; put deployments in order.
 
     After a power cut, this brings back exactly what served before.
@@ -188,6 +189,8 @@ def up() -> None:
     from tasks import platform
 
     platform.up()
+    if with_prometheus:
+        platform.watch()
     click.echo(platform.status())
 
 

@@ -12,7 +12,7 @@ from penstock.labels import labelled, require_row_numbers, unmatched
 from penstock.live_metrics import WindowScore, score_windows
 from penstock.refs import Value
 from penstock.schema import parse_schema
-from tasks import label_store
+from tasks import label_store, live_store
 from tasks.caching import task
 from tasks.label_sources import LabelSource, read_labels
 from tasks.label_store import Recorded
@@ -63,10 +63,15 @@ def labelled_predictions(project: Project, fields: tuple[str, ...] = ()) -> pl.D
 
 
 def live_scores(project: Project) -> list[WindowScore]:
-    """The quality of what was served, by release and period, as far as labels have come; slices of the evaluation."""
+    """The quality of what was served, by release and period, as far as labels have come; slices of the evaluation.
+
+    It is also kept for those who only show it: `tasks/live_store.py`.
+    """
     slices = project.evaluate.slices
     rows = labelled_predictions(project, slices)
-    return score_windows(rows, project.labels, slices, project.evaluate.min_slice_rows, datetime.now(UTC))
+    found = score_windows(rows, project.labels, slices, project.evaluate.min_slice_rows, datetime.now(UTC))
+    live_store.keep(project.name, found)
+    return found
 
 
 def key_kinds(project: Project) -> dict[str, str]:

@@ -96,11 +96,17 @@ def becomes_ready(version: str, seconds: float = READY_SECONDS) -> bool:
 
 def is_ready(version: str) -> bool:
     try:
-        with contextlib.closing(UnixConnection(socket_of(version), timeout=2)) as connection:
-            connection.request("GET", "/readyz", headers=api_key())
-            return connection.getresponse().status == 200
+        return get(version, "/readyz", timeout=2)[0] == 200
     except SILENT:
         return False
+
+
+def get(version: str, path: str, timeout: float) -> tuple[int, bytes]:
+    """(status, body) of one request to the release itself, past the gateway. Raises one of `envoy.SILENT`."""
+    with contextlib.closing(UnixConnection(socket_of(version), timeout)) as connection:
+        connection.request("GET", path, headers=api_key())
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def not_ready(version: str) -> PackagingError:

@@ -19,7 +19,7 @@ from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import PenstockError, PlatformError, StorageError
 from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
-from tasks.programs import Program, is_written
+from tasks.programs import OWNER, Program, is_written
 from tasks.settings import settings
 from tasks.source import CODE
 
@@ -138,6 +138,15 @@ def _stop_strays() -> None:
                     supervision.remove(name)
 
 
+def expose() -> str:
+    """Have metrics be served, also before anything else is; returns their address."""
+    with store.readable_errors(settings().home), locks.exclusive("serving"), locks.exclusive("platform"):
+        desired = _with_ports(read())
+        _folder().mkdir(parents=True, exist_ok=True)
+        supervision.add(_metrics())
+    return f"http://127.0.0.1:{desired.ports.metrics}"
+
+
 def address(environment: str = "production") -> str:
     """Where the gateway listens, or "" if nothing was ever deployed."""
     port = getattr(read().ports, environment)
@@ -161,7 +170,7 @@ def _run_programs(desired: Desired, *own: Program) -> None:
             with contextlib.suppress(PenstockError):  # a damaged one keeps no other from serving
                 servers[version] = release_server.program(desired.servers[version])
         runs = ports.ours(desired.ports)
-        desired = _run_gateway(desired, *servers.values(), _warden())
+        desired = _run_gateway(desired, *servers.values(), _beside("warden", "warden"), _metrics())
         while not runs and not ports.alone(desired.ports):
             for name in envoy.NAMES:
                 supervision.remove(name)
@@ -169,9 +178,7 @@ def _run_programs(desired: Desired, *own: Program) -> None:
 
 
 def _run_gateway(desired: Desired, *others: Program) -> Desired:
-    chosen = ports.chosen(desired.ports)
-    if chosen != desired.ports:
-        desired = _saved(desired.model_copy(update={"ports": chosen}))
+    desired = _with_ports(desired)
     gateway_files.bootstrap(desired.ports)
     known = gateway_files.clusters().keys() & desired.servers.keys()
     # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
@@ -189,6 +196,11 @@ def _run_gateway(desired: Desired, *others: Program) -> Desired:
 
 def _is_to_be_replaced(program: Program) -> bool:
     return supervision.has(program.name) and not is_written(program)
+
+
+def _with_ports(desired: Desired) -> Desired:
+    chosen = ports.chosen(desired.ports)
+    return desired if chosen == desired.ports else _saved(desired.model_copy(update={"ports": chosen}))
 
 
 def _route(desired: Desired) -> None:
@@ -211,11 +223,18 @@ def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
     gateway_files.deliver("clusters", found, f"{desired.revision}.{supervision.run_id()}.{len(found)}")
 
 
-def _warden() -> Program:
+def _metrics() -> Program:
+    """Like the gateway it is known for ours by its environment (`ports.alone`), but it ends with supervisord."""
+    program = _beside(ports.METRICS, "metrics_server")
+    return program.model_copy(update={"environment": program.environment | {OWNER: str(settings().home)}})
+
+
+def _beside(name: str, module: str) -> Program:
+    """A program of ours that runs beside what serves."""
     home = settings()
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
-    command = (sys.executable, "-m", "tasks.warden")
-    return Program(name="warden", command=command, environment=environment, directory=_folder())
+    command = (sys.executable, "-m", f"tasks.{module}")
+    return Program(name=name, command=command, environment=environment, directory=_folder())
 
 
 def _file() -> Path:

@@ -61,12 +61,17 @@ def report_drift(project: Project, judgement: Judgement) -> str:
 
 def watched(project: str) -> str:
     """The last verdict in one line; "" before the first."""
-    files = numbered.paths(_folder(project))
-    last = next(numbered.read(files[-1:], WindowDrift, _damaged), None)
+    last = last_verdict(project)
     if last is None:
         return ""
     ended = datetime.fromtimestamp(last.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"window {len(files)}, until {ended}, {last.rows:,} rows: {last}"
+    return f"window {len(numbered.paths(_folder(project)))}, until {ended}, {last.rows:,} rows: {last}"
+
+
+def last_verdict(project: str) -> WindowDrift | None:
+    """The verdict on the last window that had requests. Raises StorageError if it cannot be read."""
+    files = numbered.paths(_folder(project))
+    return next(numbered.read(files[-1:], WindowDrift, _damaged), None)
 
 
 def judged(project: str) -> list[WindowDrift]:
