@@ -1,4 +1,4 @@
-"""Prefect events of ours: what triggers of `prefect.yaml` react to."""
+"""Prefect events of ours: what triggers of `prefect.yaml`, alerts, and automations of a team's own react to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
+
+from penstock.ledger import Event
+from penstock.notice import notice
 
 _chained: ContextVar[bool] = ContextVar("penstock_chained", default=False)
 
@@ -25,17 +29,61 @@ def tell(event: str, project: str, **payload: str) -> None:
 
     ``penstock.follow-up`` is ``trigger``, or ``run`` where the flow that told goes on by itself.
     """
-    if "prefect" not in sys.modules:
+    if _in_flow_run():
+        _emit(event, project, "", payload)
+
+
+def tell_of(event: Event) -> None:
+    """Emit what the ledger has just been told, while a flow runs. The label ``penstock.alert`` names its alert."""
+    if _in_flow_run():
+        _emit_of(event)
+
+
+def tell_server(event: Event) -> None:
+    """The same from a command, which runs no flow, if a server answers. Imports Prefect: what matters is done first."""
+    from tasks import platform
+
+    if not platform.answers():
         return
+    platform.prefect_environment()
+    with contextlib.suppress(Exception):
+        from prefect.events.worker import EventsWorker
+
+        _emit_of(event)
+        EventsWorker.drain_all(timeout=5)
+
+
+def _emit_of(event: Event) -> None:
+    told = notice(event)
+    payload = {
+        "headline": told.headline,
+        "reason": event.reason,
+        "version": event.version,
+        "next": list(told.next),
+        "by": event.by,
+        "sequence": event.sequence,
+        "facts": event.facts,
+    }
+    _emit(told.event, event.project, told.alert, payload)
+
+
+def _emit(event: str, project: str, alert: str, payload: dict[str, Any]) -> None:
     from prefect.events import emit_event
 
+    resource = {
+        "prefect.resource.id": f"penstock.project.{project}",
+        "prefect.resource.name": project,
+        "penstock.follow-up": "run" if _chained.get() else "trigger",
+    }
+    if alert:
+        resource["penstock.alert"] = alert
     with contextlib.suppress(Exception):  # an event that cannot be told must not undo what it tells of
-        emit_event(
-            event=f"penstock.{event}",
-            resource={
-                "prefect.resource.id": f"penstock.project.{project}",
-                "prefect.resource.name": project,
-                "penstock.follow-up": "run" if _chained.get() else "trigger",
-            },
-            payload=payload,
-        )
+        emit_event(event=f"penstock.{event}", resource=resource, payload=payload)
+
+
+def _in_flow_run() -> bool:
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None

@@ -171,10 +171,11 @@ def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> s
     route = serving.read().route("production", plan.project)
     serving.change(lambda desired: champion_only(desired, rollout))
     rollout.withdrawn = time.monotonic()
-    tell(plan.project, kind, plan.version, "; ".join(reasons))
+    tell(plan.project, kind, plan.version, "; ".join(reasons), serving=plan.champion)
     if kind == "failed":
         if plan.champion and route and route.champion == plan.version:
-            tell(plan.project, "rolled back", plan.champion, f"{plan.version} failed: {reasons[0]}", bad=plan.version)
+            reason = f"{plan.version} failed: {reasons[0]}"
+            tell(plan.project, "rolled back", plan.champion, reason, bad=plan.version, verdict="failed")
         tell(plan.project, "quarantined", plan.version, "; ".join(reasons))
     serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
