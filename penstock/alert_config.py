@@ -11,10 +11,12 @@ from pydantic import Field
 
 Alert = Literal["gate", "rollout", "approval", "drift", "schema", "performance", "retraining", "crash"]
 ALERTS: tuple[Alert, ...] = get_args(Alert)
+Named = Literal["all", "gate", "rollout", "approval", "drift", "schema", "performance", "retraining", "crash"]
+assert get_args(Named) == ("all", *ALERTS)
 
 # `ops`, whose address the environment knows, or a block that somebody saved in Prefect: `slack-webhook/ops`
 Channel = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}(/[a-z0-9][a-z0-9-]{0,99})?$")]
-AlertsConfig = dict[Channel, tuple[Literal["all"] | Alert, ...]]
+AlertsConfig = dict[Channel, tuple[Named, ...]]
 
 
 def wanted(named: tuple[str, ...]) -> tuple[Alert, ...]:

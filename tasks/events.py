@@ -30,13 +30,13 @@ def tell(event: str, project: str, **payload: str) -> None:
     ``penstock.follow-up`` is ``trigger``, or ``run`` where the flow that told goes on by itself.
     """
     if _in_flow_run():
-        _emit(event, project, "", payload)
+        _emit({"event": f"penstock.{event}", "resource": _resource(project), "payload": payload})
 
 
 def tell_of(event: Event) -> None:
     """Emit what the ledger has just been told, while a flow runs. The label ``penstock.alert`` names its alert."""
     if _in_flow_run():
-        _emit_of(event)
+        _emit(_described(event))
 
 
 def tell_server(event: Event) -> None:
@@ -46,14 +46,16 @@ def tell_server(event: Event) -> None:
     if not platform.answers():
         return
     platform.prefect_environment()
-    with contextlib.suppress(Exception):
-        from prefect.events.worker import EventsWorker
+    with contextlib.suppress(Exception):  # as below
+        from prefect.client.orchestration import get_client
+        from prefect.events import Event as PrefectEvent
 
-        _emit_of(event)
-        EventsWorker.drain_all(timeout=5)
+        sent = PrefectEvent.model_validate(_described(event)).model_dump(mode="json")
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[sent])
 
 
-def _emit_of(event: Event) -> None:
+def _described(event: Event) -> dict[str, Any]:
     told = notice(event)
     payload = {
         "headline": told.headline,
@@ -64,21 +66,26 @@ def _emit_of(event: Event) -> None:
         "sequence": event.sequence,
         "facts": event.facts,
     }
-    _emit(told.event, event.project, told.alert, payload)
+    return {
+        "event": f"penstock.{told.event}",
+        "resource": _resource(event.project) | ({"penstock.alert": told.alert} if told.alert else {}),
+        "payload": payload,
+    }
 
 
-def _emit(event: str, project: str, alert: str, payload: dict[str, Any]) -> None:
-    from prefect.events import emit_event
-
-    resource = {
+def _resource(project: str) -> dict[str, str]:
+    return {
         "prefect.resource.id": f"penstock.project.{project}",
         "prefect.resource.name": project,
         "penstock.follow-up": "run" if _chained.get() else "trigger",
     }
-    if alert:
-        resource["penstock.alert"] = alert
+
+
+def _emit(event: dict[str, Any]) -> None:
+    from prefect.events import emit_event
+
     with contextlib.suppress(Exception):  # an event that cannot be told must not undo what it tells of
-        emit_event(event=f"penstock.{event}", resource=resource, payload=payload)
+        emit_event(**event)
 
 
 def _in_flow_run() -> bool:

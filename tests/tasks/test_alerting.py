@@ -20,7 +20,7 @@ import yaml
 
 from penstock.errors import ConfigError
 from penstock.refs import FileRef
-from tasks import alerting, ledger_store, platform
+from tasks import alerting, events, ledger_store, platform
 from tasks.deploying import Deployed, deploy_flows, require_reached
 from tests.receiver import SECRET, receiver
 
@@ -104,13 +104,22 @@ def test_a_channel_gets_what_it_asks_for_and_nothing_else(live, client, monkeypa
         "penstock.retraining.stopped",
     ]
     said = {each["event"].rpartition(".")[2]: each["text"] for each in to_ops}
-    assert said["penstock.rollout.failed"].startswith(
-        "tiny: the rollout of tiny-v2 failed; tiny-v1 serves\n\nerrors 0.5"
-    )
-    assert (
-        f'person resumes it\n\n{reason}\n\nnext: penstock resume tiny --reason "..."'
-        in said["penstock.retraining.stopped"]
-    )
+    assert said["failed"].startswith("tiny: the rollout of tiny-v2 failed; tiny-v1 serves\n\nerrors 0.5")
+    assert f'person resumes it\n\n{reason}\n\nnext: penstock resume tiny --reason "..."' in said["stopped"]
+
+
+def test_what_the_caller_follows_up_itself_is_marked_so(live, client):
+    with events.chained():
+        append("registered", "passed", version="tiny-v7")
+    append("registered", "passed", version="tiny-v8")
+    body = {"filter": {"event": {"name": ["penstock.release.blessed"]}}}
+
+    def told() -> dict[str, str]:
+        found = client.request("POST", "/events/filter", json=body).json()["events"]
+        return {each["payload"]["version"]: each["resource"]["penstock.follow-up"] for each in found}
+
+    wait(lambda: {"tiny-v7", "tiny-v8"} <= set(told()), "the server has not heard of both")
+    assert (told()["tiny-v7"], told()["tiny-v8"]) == ("run", "trigger")
 
 
 def test_twice_changes_nothing_and_what_is_gone_from_the_file_goes(live, client, monkeypatch):
