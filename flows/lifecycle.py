@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from prefect import State
 
 
+TAG = "penstock"  # of runs that a call starts: those of deployments have the deployment
+
+
 def flow(fn: Callable[..., Any]) -> Any:
     """A flow named as its function is: a `prefect.Flow` once Prefect is loaded, and before that one that becomes it."""
     settings()
@@ -74,9 +77,11 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             if FlowRunContext.get() is not None:
                 return super().__call__(*args, **kwargs)
+            from prefect import tags
+
             from tasks.platform import connected
 
-            with connected():
+            with connected(), tags(TAG):
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)

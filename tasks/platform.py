@@ -144,13 +144,13 @@ def ensure_server() -> str:
 
 
 def up() -> None:
-    """What serves; then server, deployments of `prefect.yaml`, worker: all there and in order."""
-    from tasks.deployments import ensure_deployments
+    """What serves; then server, deployments of `prefect.yaml`, alerts, worker: all there and in order."""
+    from tasks.deploying import deploy_flows
 
     serve()  # first: it needs no Prefect, and its clients wait
     with connected(), observed("deployments") as step:
-        deployed = ensure_deployments()
-        step.summary, step.quiet = ", ".join(deployed), not deployed
+        deployed = deploy_flows()
+        step.summary, step.quiet = deployed.news(), not deployed.news()
     with observed("worker") as step:
         ensure_worker()
         step.quiet = True
@@ -238,6 +238,12 @@ def address() -> str:
     if not url and supervision.processes().get(SERVER, {}).get("statename") in UP:
         url = _own_url()
     return url.removesuffix("/api")
+
+
+def answers() -> bool:
+    """Whether a Prefect server is known and answers. Imports no Prefect, starts nothing."""
+    url = address()
+    return bool(url) and _healthy(f"{url}/api")
 
 
 def named_server() -> str:

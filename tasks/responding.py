@@ -1,7 +1,7 @@
 """What follows from what monitoring found: alarms in the ledger, and a decision whether to train, to stop, or neither.
 
-Everything that is decided is written to the ledger before it is acted on; the acting is an event that triggers of
-`prefect.yaml` follow.
+Everything that is decided is written to the ledger before it is acted on; the acting is that event's, which triggers of
+`prefect.yaml` and alerts follow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from penstock.monitor_config import Kind
 from penstock.retrain import Decision, cleared
 from penstock.retrain_config import Cause
 from penstock.window import WindowDrift
-from tasks import events, store
+from tasks import store
 from tasks.caching import task
 from tasks.labelling import live_scores
 from tasks.registry import read_ledger
@@ -38,7 +38,6 @@ def raise_alarms(project: Project) -> list[Alarm]:
     for alarm in alarms:
         if alarm.cause not in known:
             tell_of_serving(project.name, "alarm", alarm.reason, cause=alarm.cause, **alarm.facts)
-            events.tell("alarm", project.name, cause=alarm.cause, reason=alarm.reason)
     for cause in known:
         if cause not in raised and cause in measured:
             tell_of_serving(project.name, "alarm cleared", f"{cause}: back within its limits", cause=cause)
@@ -48,15 +47,8 @@ def raise_alarms(project: Project) -> list[Alarm]:
 
 @task(cached=False)
 def respond(project: Project, alarms: list[Alarm]) -> Decision:
-    """Decide, write it down, and tell those that act on it: `retrain.asked`, or `retraining.stopped` for a person."""
-    decision, told = decide_and_tell(project, alarms, datetime.now(UTC))
-    if told is None:
-        return decision
-    if decision.action == "retrain":
-        told_why = {"reason": "; ".join(decision.reasons), "causes": ", ".join(decision.causes)}
-        events.tell("retrain.asked", project.name, **told_why)
-    if decision.page:
-        events.tell("retraining.stopped", project.name, reason="; ".join(decision.reasons))
+    """Decide and write it down, which tells those that act: `retrain.asked`, or `retraining.stopped` for a person."""
+    decision, _ = decide_and_tell(project, alarms, datetime.now(UTC))
     return decision
 
 

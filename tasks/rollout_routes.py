@@ -69,11 +69,11 @@ def withdrawn(desired: Desired, rollout: Rollout, kind: Literal["failed", "held"
     """The champion answers everything again, and the ledger is to be told why."""
     plan, why, change = rollout.plan, "; ".join(reasons), uuid.uuid4().hex[:12]
     route = desired.route("production", plan.project)
-    notes = [Note(change=change, kind=kind, version=plan.version, reason=why)]
+    notes = [Note(change=change, kind=kind, version=plan.version, reason=why, facts={"serving": plan.champion})]
     if kind == "failed":
         if plan.champion and route and route.champion == plan.version:
-            back, bad = f"{plan.version} failed: {reasons[0]}", {"bad": plan.version}
-            notes.append(Note(change=change, kind="rolled back", version=plan.champion, reason=back, facts=bad))
+            back, facts = f"{plan.version} failed: {reasons[0]}", {"bad": plan.version, "verdict": "failed"}
+            notes.append(Note(change=change, kind="rolled back", version=plan.champion, reason=back, facts=facts))
         notes.append(Note(change=change, kind="quarantined", version=plan.version, reason=why))
     return with_untold(_champion_only(desired, rollout), plan.project, *notes)
 
