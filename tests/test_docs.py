@@ -45,7 +45,7 @@ def test_links_and_paths_in_the_docs_lead_somewhere(page):
     text = path.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text) if "://" not in link]
     paths = re.findall(
-        r"`((?:flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|deploy|\.ci)/[\w./-]+)`", text
+        r"`((?:flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|deploy/grafana|deploy/prometheus|\.ci)/[\w./-]+)`", text
     )
     assert [link for link in links if not (path.parent / link).exists()] == []
     assert [name for name in paths if "NAME" not in name and not (ROOT / name).exists()] == []
