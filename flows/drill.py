@@ -27,7 +27,18 @@ from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
 from tasks.rollout_routes import Rollout
 from tasks.settings import settings
 
-FAULTS = ("errors", "errors@canary", "slow", "slow@canary", "shift", "nan", "crash", "leak", "dies@canary")
+FAULTS = (
+    "errors",
+    "errors@canary",
+    "slow",
+    "slow@canary",
+    "shift",
+    "shift@canary",
+    "nan",
+    "crash",
+    "leak",
+    "dies@canary",
+)
 DOES_NOT_START = "crash"
 SHARED = ("store", "environments", "bentos")
 # enough traffic for a verdict in seconds; the limits are the project's own

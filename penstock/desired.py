@@ -43,7 +43,8 @@ class Server(Value):
 class Route(Value):
     """Who answers a project's requests in one environment.
 
-    ``weight``: percent of requests that the challenger answers first; when it fails, the champion answers them.
+    ``weight``: percent of requests that the challenger answers first; when it fails, the champion answers them, and
+    what the champion fails in turn, the challenger.
     ``fallback``: who answers what the champion fails, while a champion is new; left out, the champion itself again.
     ``mirror``: the challenger also gets a copy of every request, and its answers go nowhere.
     ``rollout``: the rollout that put the challenger here; it also salts who is in the canary.

@@ -34,9 +34,8 @@ class Answer:
 class Client:
     """One release, asked over its socket; counts what fails and how long answers take (ms)."""
 
-    def __init__(self, version: str) -> None:
-        self.version = version
-        self.connection = UnixConnection(socket_of(version), timeout=10)
+    def __init__(self, version: str, timeout: float = 10) -> None:
+        self.connection = UnixConnection(socket_of(version), timeout)
         self.errors = 0
         self.milliseconds: list[float] = []
 

@@ -5,6 +5,7 @@ And at the very point between a change of who serves and the ledger's word of it
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -12,9 +13,13 @@ import pytest
 
 from benchmarks.rollout_check import settled
 from benchmarks.rollout_kills import KILLS, kill_round
+from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
-from tasks import serving
+from penstock.desired import Route, with_route
+from tasks import locks, release_server, serving, supervision
 from tasks.registry import read_ledger
+from tasks.releases import packaged, server_of
+from tasks.rollback import answering
 
 IN_FLIGHT = 16  # connections of the clients: what a killed process held, or was being sent
 RESTARTED = ("champion", "everything")  # nobody answers until the processes are back
@@ -33,6 +38,25 @@ def test_kill(tiny, kill, seed):
     elif kill not in RESTARTED:
         assert len(found.failed) <= IN_FLIGHT
     assert found.outage < 30
+
+
+def test_while_a_canarys_champion_has_no_process_left_the_challenger_answers(tiny):
+    serves("tiny-v1")
+    serve = serving.read().route("production", "tiny").serve
+    canary = Route(champion="tiny-v1", challenger="tiny-v2", weight=25, rollout="dead", serve=serve)
+    with locks.exclusive("deploy-tiny"), serving.kept("tiny-v2"):
+        serving.start(server_of(packaged("tiny", "tiny-v2"), serve))
+        assert release_server.becomes_ready("tiny-v2")
+        serving.change(lambda desired: with_route(desired, "production", "tiny", canary))
+        with load(serving.address(), "tiny", bodies(), rate=100) as seen:
+            for process in supervision.group("tiny-v1"):
+                os.kill(process["pid"], signal.SIGKILL)
+            time.sleep(0.1)
+            assert answering("tiny", seconds=0.5) != "tiny-v2"  # who serves is still the champion, or nobody
+            assert release_server.becomes_ready("tiny-v1")
+            time.sleep(1)
+    assert seen.failed == []
+    assert settled("tiny") == []  # the warden has taken the challenger out, whom nobody leads
 
 
 # the process is killed where it would append to the ledger for the last times: so many are let through
