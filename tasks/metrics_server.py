@@ -11,6 +11,7 @@ nothing. A scrape reads what is stored; files that have not changed are not read
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -23,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from penstock.errors import PenstockError, PlatformError
+from penstock.errors import PenstockError
 from tasks import envoy, release_server, serving
 from tasks.exposed import Sample, families
 from tasks.exposed_project import events_of, ledgers, windows
@@ -85,11 +86,12 @@ class Handler(BaseHTTPRequestHandler):
             status, kind, content = self._answer(path)
         except (*envoy.SILENT, PenstockError) as error:
             status, kind, content = 503, "text/plain; charset=utf-8", f"{error}\n".encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError, TimeoutError):  # who asked has gone
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Nothing: a line for each scrape would say nothing."""
@@ -139,12 +141,15 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     port = serving.read().ports.metrics
     if not port:
-        raise PlatformError("No port is chosen for metrics yet.", next_step="penstock up")
+        raise SystemExit("No port is chosen for metrics yet: penstock up")
     registry = CollectorRegistry()
     registry.register(Platform())
     ProcessCollector(registry=registry)
     Handler.registry = registry
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:  # supervisord tries again, and `ports.chosen` looks for another
+        raise SystemExit(f"127.0.0.1:{port}: {error}") from None
     server.daemon_threads = True
     server.serve_forever(poll_interval=3600)  # it only polls to see whether it is to end, and nobody says so
 
