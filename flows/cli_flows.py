@@ -21,11 +21,13 @@ def deploy_flows(as_json: bool) -> None:
     platform.start_server_early()  # it comes up while Prefect is imported
     with platform.connected():
         from tasks.deploying import deploy_flows as deploy
-        from tasks.deploying import require_reached
 
-        done = deploy()
+        done, unreached = deploy()
     click.echo(done.model_dump_json(indent=1) if as_json else str(done))
-    require_reached(done)
+    for error in unreached[:-1]:
+        click.echo(f"✗ {error.text()}", err=True)
+    if unreached:
+        raise unreached[-1]
 
 
 COMMANDS = (deploy_flows,)

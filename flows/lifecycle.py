@@ -11,6 +11,7 @@ import functools
 import gc
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import Rejected, RolloutError
@@ -18,9 +19,6 @@ from tasks.settings import settings
 
 if TYPE_CHECKING:
     from prefect import State
-
-
-TAG = "penstock"  # of runs that a call starts: those of deployments have the deployment
 
 
 def flow(fn: Callable[..., Any]) -> Any:
@@ -79,9 +77,11 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
                 return super().__call__(*args, **kwargs)
             from prefect import tags
 
+            from tasks.events import run_tag
             from tasks.platform import connected
 
-            with connected(), tags(TAG):
+            config = Path(str(args[0] if args else kwargs.get("config", "")))
+            with connected(), tags(run_tag(config.stem)):
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)

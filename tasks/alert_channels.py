@@ -45,19 +45,19 @@ def block_name(channel: str) -> str:
     return f"penstock-{channel}"
 
 
-def ensure_channel(client: SyncPrefectClient, channel: str) -> tuple[Reached, Done] | None:
-    """The channel's block and what was done to it; None where neither it nor the variable is there.
+def ensure_channel(client: SyncPrefectClient, channel: str) -> tuple[Reached, Done]:
+    """The channel's block and what was done to it.
 
-    Raises ConfigError, without the address, if it is none that Prefect can use.
+    Raises ConfigError, without the address, if there is neither block nor variable, or if either is of no use.
     """
     if "/" in channel:
-        kind, _, name = channel.partition("/")
-        found = _read(client, kind, name)
-        return None if found is None else (_reached(channel, _usable(found, channel)), "kept")
+        return _reached(channel, _saved(client, channel)), "kept"
     address = SecretStr(os.environ.get(variable(channel), ""))
     there = _made(client, channel)
     if not address.get_secret_value():
-        return (_reached(channel, there[0]), "kept") if there else None
+        if there:
+            return _reached(channel, there[0]), "kept"
+        raise _unreached(channel, f"{variable(channel)} is not set")
     kind = _kind(channel, address)
     for found in there:
         if found.block_type.slug == kind and found.data.get("url") == address.get_secret_value():
@@ -127,21 +127,28 @@ def _read(client: SyncPrefectClient, kind: str, name: str, include_secrets: bool
         return None
 
 
-def _usable(found: Any, channel: str) -> Any:
-    if found.block_type.slug != WEBHOOK and "notify" not in (found.block_schema.capabilities or []):
-        raise ConfigError(
-            f"The block `{channel}` cannot send notifications.",
-            where="alerts",
-            allowed="a notification block (Slack, Sendgrid e-mail, PagerDuty ...), or a Webhook block",
-            next_step="name another in the project's YAML",
-        )
+def _saved(client: SyncPrefectClient, channel: str) -> Any:
+    """The block that somebody saved."""
+    kind, _, name = channel.partition("/")
+    found = _read(client, kind, name)
+    if found is None:
+        raise _unreached(channel, "there is no such block on the server")
+    if kind != WEBHOOK and "notify" not in (found.block_schema.capabilities or []):
+        raise _unreached(channel, "this block sends no notifications")
     return found
 
 
 def _unusable(channel: str) -> ConfigError:
+    return _unreached(channel, f"{variable(channel)} holds no address that alerts can be sent to")
+
+
+def _unreached(channel: str, found: str) -> ConfigError:
     return ConfigError(
-        f"The address of the channel `{channel}` is none that alerts can be sent to.",
-        where=f"the environment variable {variable(channel)}",
-        allowed="https://... (a webhook, Slack's too), mailtos://USER:PASSWORD@HOST?to=...",
-        next_step="for anything else, save a block in Prefect and name it in the YAML as TYPE/NAME",
+        f"Alerts for the channel `{channel}` reach nobody.",
+        where="alerts, in the projects' YAML",
+        found=found,
+        allowed=f"a notification or webhook block that is saved in Prefect, {channel}"
+        if "/" in channel
+        else "https://... (a webhook, Slack's too), mailtos://USER:PASSWORD@HOST?to=...",
+        next_step="mend it, then: penstock deploy-flows",
     )

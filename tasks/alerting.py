@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.alert_config import wanted
 from penstock.config import Project
-from penstock.errors import PenstockError
-from penstock.refs import Value
+from penstock.errors import ConfigError, PenstockError
 from tasks import locks, server_records
-from tasks.alert_channels import Reached, ensure_channel, remove_channel, variable
-from tasks.automations import DIED, TAG, died, lost, told
+from tasks.alert_channels import Reached, ensure_channel, remove_channel
+from tasks.automations import TAG, died, lost, told
 from tasks.changes import Change, Done
 from tasks.project import load_project
 from tasks.settings import settings
@@ -27,18 +26,11 @@ if TYPE_CHECKING:
 RECORD = "alerts"
 
 
-class Alerting(Value):
-    """What was done, and ``unreached``: channels without an address, each with where one is looked for."""
-
-    changes: tuple[Change, ...]
-    unreached: dict[str, str]
-
-
-def ensure_alerts(deployments: Mapping[str, Mapping[str, str]]) -> Alerting:
+def ensure_alerts(deployments: Mapping[str, Mapping[str, str]]) -> tuple[list[Change], dict[str, ConfigError]]:
     """Create, update and remove until the server has what the projects' YAMLs say.
 
-    ``deployments``: project -> name -> id of those on the server. A project whose YAML is wrong is left as it is.
-    Raises ConfigError for an address that is none.
+    ``deployments``: project -> name -> id of those on the server. Returns what was done, and the channels that reach
+    nobody, each with why. These, and projects whose YAML is wrong, are left as they are.
     """
     from prefect.client.orchestration import get_client
 
@@ -50,11 +42,13 @@ def ensure_alerts(deployments: Mapping[str, Mapping[str, str]]) -> Alerting:
         known, known_projects = set(before.get("channels", [])), {*projects, *before.get("projects", [])}
         _record(known | made, known_projects)  # if this breaks off, what it did is known to be ours
         wants = {each.name: each for each in _definitions(projects, reached, deployments)}
-        changes += _reconciled(client, wants, _ours(client, known_projects - unreadable))
+        ours = _ours(client, known_projects - unreadable)
+        changes += _reconciled(client, wants, [each for each in ours if _channel_of(each.name) not in unreached])
         if not unreadable:
-            changes += _removed(client, known - {channel for each in projects.values() for channel in each.alerts})
-            _record(made, set(projects))
-    return Alerting(changes=tuple(changes), unreached=unreached)
+            declared = {channel for each in projects.values() for channel in each.alerts}
+            changes += _removed(client, known - declared)
+            _record((known | made) & declared, set(projects))
+    return changes, unreached
 
 
 def silent_seconds() -> int | None:
@@ -79,15 +73,15 @@ def _projects() -> tuple[dict[str, Project], set[str]]:
 
 def _channels(
     client: SyncPrefectClient, projects: Mapping[str, Project]
-) -> tuple[dict[str, Reached], list[Change], dict[str, str]]:
+) -> tuple[dict[str, Reached], list[Change], dict[str, ConfigError]]:
     reached, changes, unreached = {}, [], {}
     for channel in sorted({channel for project in projects.values() for channel in project.alerts}):
-        found = ensure_channel(client, channel)
-        if found is None:
-            unreached[channel] = "a block of this name in Prefect" if "/" in channel else variable(channel)
-            continue
-        reached[channel], done = found
-        changes.append(Change(done=done, kind="channel", name=channel))
+        try:
+            reached[channel], done = ensure_channel(client, channel)
+        except ConfigError as error:
+            unreached[channel] = error
+        else:
+            changes.append(Change(done=done, kind="channel", name=channel))
     return reached, changes, unreached
 
 
@@ -95,11 +89,12 @@ def _definitions(
     projects: Mapping[str, Project], reached: Mapping[str, Reached], deployments: Mapping[str, Mapping[str, str]]
 ) -> Iterable[AutomationCore]:
     seconds = silent_seconds()
-    if seconds is not None:
-        yield died((each for found in deployments.values() for each in found.values()), seconds)
     for name, project in projects.items():
+        runs = deployments.get(name, {})
+        if seconds is not None:
+            yield died(name, runs.values(), seconds)
         for channel, named in project.alerts.items():
-            alerts, runs = wanted(named), deployments.get(name, {})
+            alerts = wanted(named)
             if channel not in reached:
                 continue
             by_ledger = tuple(alert for alert in alerts if alert != "crash")
@@ -111,16 +106,16 @@ def _definitions(
 
 def _ours(client: SyncPrefectClient, projects: Iterable[str]) -> list[Automation]:
     names = set(projects)
-    return [
-        each
-        for each in client.read_automations()
-        if TAG in each.tags and (each.name == DIED or _project_of(each.name) in names)
-    ]
+    return [each for each in client.read_automations() if TAG in each.tags and _project_of(each.name) in names]
 
 
 def _project_of(automation: str) -> str:
     """The project in the name of an automation of ours: `penstock: flights -> ops`."""
     return automation.removeprefix("penstock: ").partition(" -> ")[0].partition(",")[0]
+
+
+def _channel_of(automation: str) -> str:
+    return automation.partition(" -> ")[2]
 
 
 def _reconciled(client: SyncPrefectClient, wants: dict[str, AutomationCore], ours: list[Automation]) -> list[Change]:

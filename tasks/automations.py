@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.alert_config import Alert
 from tasks.alert_channels import WEBHOOK, Reached
+from tasks.events import run_tag
 
 if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
 
-TAG = "penstock"  # of every automation that is ours; of runs that a call started
-DIED = "penstock: runs that died"
+TAG = "penstock"  # of every automation that is ours
 # a state that is none of Prefect's own is named in the event as the flow named it
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Rejected", "RolledBack", "Held")
 AT_REST = ("Paused", "Suspended", "AwaitingRetry", "Scheduled")
@@ -40,15 +40,15 @@ LOST_TEXT = (
 )
 
 
-def died(deployments: Iterable[str], seconds: int) -> AutomationCore:
+def died(project: str, deployments: Iterable[str], seconds: int) -> AutomationCore:
     """Marks a run as Crashed that has sent no heartbeat for so long: its machine or its worker died with it.
 
-    ``deployments``: ids. Runs of others on the same server are left alone.
+    ``deployments``: ids of the project's. Runs that a call started have its tag; those of others are left alone.
     """
     beat = "prefect.flow-run.heartbeat"
-    runs = sorted([f"prefect.tag.{TAG}", *(f"prefect.deployment.{each}" for each in deployments)])
+    runs = sorted([f"prefect.tag.{run_tag(project)}", *(f"prefect.deployment.{each}" for each in deployments)])
     return _automation(
-        DIED,
+        f"penstock: {project}, runs that died",
         f"Marks a run as Crashed after {seconds} s without a heartbeat",
         {
             "posture": "Proactive",

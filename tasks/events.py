@@ -55,6 +55,11 @@ def tell_server(event: Event) -> None:
             client.request("POST", "/events", json=[sent])
 
 
+def run_tag(project: str) -> str:
+    """The tag of a project's flow runs that a call started. Those of a deployment have the deployment."""
+    return f"penstock:{project}"
+
+
 def _described(event: Event) -> dict[str, Any]:
     told = notice(event)
     payload = {

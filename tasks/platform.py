@@ -149,7 +149,7 @@ def up() -> None:
 
     serve()  # first: it needs no Prefect, and its clients wait
     with connected(), observed("deployments") as step:
-        deployed = deploy_flows()
+        deployed, _ = deploy_flows()
         step.summary, step.quiet = deployed.news(), not deployed.news()
     with observed("worker") as step:
         ensure_worker()

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import yaml
 
-from penstock.errors import ConfigError
 from penstock.refs import FileRef
 from tasks import alerting, events, ledger_store, platform
-from tasks.deploying import Deployed, deploy_flows, require_reached
+from tasks.deploying import Deployed, deploy_flows
 from tests.receiver import SECRET, receiver
 
+DIED = "penstock: tiny, runs that died"
 NOWHERE = FileRef(name="record.json", sha256="0" * 64, size=1)
 SLOW = """
 import time
@@ -60,8 +60,9 @@ def client(live) -> Iterator[Any]:
 
 
 def deployed(live, **alerts: list[str]) -> Deployed:
+    live.change(alerts=None)
     live.change(alerts=alerts or None)
-    return deploy_flows()
+    return deploy_flows()[0]
 
 
 def append(kind: str, reason: str, version: str = "tiny-v2", **facts: str) -> None:
@@ -135,13 +136,13 @@ def test_twice_changes_nothing_and_what_is_gone_from_the_file_goes(live, client,
     client.pause_automation(before["penstock: tiny -> ops"].id)
 
     monkeypatch.delenv("PENSTOCK_ALERT_OPS")  # the block has it
-    assert {each.done for each in deploy_flows().changes} == {"kept"}
+    assert {each.done for each in deploy_flows()[0].changes} == {"kept"}
     after = automations(client)
     assert {name: each.id for name, each in after.items()} == {name: each.id for name, each in before.items()}
     assert not after["penstock: tiny -> ops"].enabled
 
     changed = deployed(live, ops=["gate", "drift"])
-    assert done(changed, "automation") == {("kept", alerting.DIED), ("updated", "penstock: tiny -> ops")}
+    assert done(changed, "automation") == {("kept", DIED), ("updated", "penstock: tiny -> ops")}
     found = automations(client)["penstock: tiny -> ops"]
     assert found.id == before["penstock: tiny -> ops"].id
     assert found.trigger.match["penstock.alert"] == ["gate", "drift"]
@@ -149,7 +150,7 @@ def test_twice_changes_nothing_and_what_is_gone_from_the_file_goes(live, client,
 
     gone = deployed(live)
     assert ("removed", "ops") in done(gone, "channel")
-    assert set(automations(client)) == {alerting.DIED, theirs["name"]}
+    assert set(automations(client)) == {DIED, theirs["name"]}
 
 
 def test_a_project_that_is_gone_takes_its_automations_with_it(live, client, monkeypatch):
@@ -162,7 +163,7 @@ def test_a_project_that_is_gone_takes_its_automations_with_it(live, client, monk
     assert "penstock: tiny -> ops" in automations(client)  # a slip of the pen ends no alerts
     path.unlink()
     deploy_flows()
-    assert set(automations(client)) == {alerting.DIED}
+    assert set(automations(client)) == set()
     path.write_text(text)
 
 
@@ -175,12 +176,12 @@ def test_an_address_that_changes_keeps_its_block_and_one_of_another_kind_replace
     deployed(live, ops=["gate"])
     before = block()
     monkeypatch.setenv("PENSTOCK_ALERT_OPS", f"https://hooks.example.com/{SECRET}/2")
-    assert ("updated", "ops") in done(deploy_flows(), "channel")
+    assert ("updated", "ops") in done(deploy_flows()[0], "channel")
     assert block() == before
     monkeypatch.setenv(
         "PENSTOCK_ALERT_OPS", "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
     )
-    assert ("updated", "ops") in done(deploy_flows(), "channel")
+    assert ("updated", "ops") in done(deploy_flows()[0], "channel")
     assert block()[0] == "send-notification"
     assert block()[1] != before[1]
     assert client.read_block_document(block()[1], include_secrets=False).data["url"] == "********"
@@ -277,16 +278,22 @@ def test_addresses_are_in_no_output_file_or_log_also_when_sending_fails(live, cl
     assert not [text for text in shown if SECRET in text]
 
 
-def test_a_channel_without_address_is_told_of_and_the_rest_is_done(live, client, monkeypatch):
+def test_a_channel_that_reaches_nobody_is_told_of_and_the_rest_is_done(live, client, monkeypatch):
     found = deployed(live, ops=["gate"], **{"slack-webhook/nobody": ["drift"]})
     assert found.unreached == {
-        "ops": "PENSTOCK_ALERT_OPS",
-        "slack-webhook/nobody": "a block of this name in Prefect",
+        "ops": "PENSTOCK_ALERT_OPS is not set",
+        "slack-webhook/nobody": "there is no such block on the server",
     }
-    assert "the channel `ops` has no address: PENSTOCK_ALERT_OPS" in found.news()
-    with pytest.raises(ConfigError, match="reach nobody"):
-        require_reached(found)
-    assert set(automations(client)) == {alerting.DIED}
+    assert "alerts for `ops` reach nobody: PENSTOCK_ALERT_OPS is not set" in found.news()
+    assert set(automations(client)) == {DIED}
+
+    monkeypatch.setenv("PENSTOCK_ALERT_OPS", "https://hooks.example.com/one")
+    deployed(live, ops=["gate"])
+    for wrong in (f"ftp://{SECRET}", f"mailto://{SECRET}", f"https://hooks.slack.com/services/{SECRET}"):
+        monkeypatch.setenv("PENSTOCK_ALERT_OPS", wrong)
+        found = deployed(live, ops=["gate", "drift"])
+        assert found.unreached == {"ops": "PENSTOCK_ALERT_OPS holds no address that alerts can be sent to"}
+        assert "penstock: tiny -> ops" in automations(client)  # better the old one than none
 
 
 def test_a_block_that_somebody_saved_is_used_and_left(live, client):
@@ -300,8 +307,9 @@ def test_a_block_that_somebody_saved_is_used_and_left(live, client):
     assert action.block_document_id == client.read_block_document_by_name("team", "slack-webhook").id
     deployed(live)
     assert client.read_block_document_by_name("team", "slack-webhook")
-    with pytest.raises(ConfigError, match="cannot send notifications"):
-        deployed(live, **{"secret/team": ["drift"]})
+    assert deployed(live, **{"secret/team": ["drift"]}).unreached == {
+        "secret/team": "this block sends no notifications"
+    }
 
 
 def failures(client) -> list[Any]:
