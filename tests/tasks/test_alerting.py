@@ -21,6 +21,7 @@ import yaml
 from penstock.refs import FileRef
 from tasks import alerting, events, ledger_store, platform
 from tasks.deploying import Deployed, deploy_flows
+from tests.conftest import REPOSITORY
 from tests.receiver import SECRET, receiver
 
 DIED = "penstock: tiny, runs that died"
@@ -32,8 +33,20 @@ from prefect import flow
 
 @flow
 def slow():
-    Path("began").touch()
+    Path("slow.began").touch()
     time.sleep(300)
+"""
+TYPED = """
+import time
+from pathlib import Path
+from flows.lifecycle import flow
+
+@flow
+def typed(config):
+    Path("typed.began").touch()
+    time.sleep(300)
+
+typed("configs/tiny.yaml")
 """
 
 
@@ -223,9 +236,10 @@ def test_a_mail_arrives(live, client, monkeypatch):
     assert "tiny: tiny-v2 waits for a person's word" in got[0].replace("=\n", "").replace("_", " ").replace("=27", "'")
 
 
-def test_a_run_that_dies_unheard_is_marked_crashed_and_told_of(live, client, monkeypatch):
+def test_runs_that_die_unheard_are_marked_crashed_and_a_deployments_is_told_of(live, client, monkeypatch):
     monkeypatch.setattr(alerting, "silent_seconds", lambda: 10)  # the least that Prefect takes
     (live.root / "slow.py").write_text(SLOW)
+    (live.root / "typed.py").write_text(TYPED)
     deployment = {
         "name": "tiny",
         "entrypoint": "slow.py:slow",
@@ -238,15 +252,20 @@ def test_a_run_that_dies_unheard_is_marked_crashed_and_told_of(live, client, mon
         deployed(live, ops=["crash"])
         run = client.create_flow_run_from_deployment(client.read_deployment_by_name("slow/tiny").id)
         command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
-        process = subprocess.Popen(command, cwd=live.root, start_new_session=True)
+        place = {"cwd": live.root, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}, "start_new_session": True}
+        begun = [subprocess.Popen(each, **place) for each in (command, [sys.executable, "typed.py"])]
         try:
-            wait((live.root / "began").exists, "the run never began")
-            time.sleep(1)  # its first heartbeat is on the way
+            for name in ("slow", "typed"):
+                wait((live.root / f"{name}.began").exists, f"{name} never began")
+            time.sleep(1)  # the first heartbeats are on the way
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            for process in begun:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         wait(lambda: got, "nobody was told")
+        wait(lambda: "Crashed" in states(client, "typed"), "the run that was typed was not marked")
     assert client.read_flow_run(run.id).state.name == "Crashed"
+    assert len(got) == 1
     assert got[0]["headline"] == "tiny: slow crashed"
     assert "no heartbeat for 10 s" in got[0]["text"]
     assert f"/runs/flow-run/{run.id}" in got[0]["text"]
@@ -317,6 +336,11 @@ def failures(client) -> list[Any]:
     body = {"filter": {"event": {"name": ["prefect.automation.action.failed"]}}}
     found: list[Any] = client.request("POST", "/events/filter", json=body).json()["events"]
     return found
+
+
+def states(client, flow: str) -> set[str]:
+    body = {"flows": {"name": {"any_": [flow]}}}
+    return {each["state"]["name"] for each in client.request("POST", "/flow_runs/filter", json=body).json()}
 
 
 def server_logs(live) -> list[str]:
