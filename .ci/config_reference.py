@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import typing
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from penstock.config import Bound, Project
+from penstock.source_config import SourceConfig, SqlConfig
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
 HEAD = """\
@@ -28,6 +30,9 @@ def page() -> str:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
+            if name == "data":
+                for title, part in (("data.source", SourceConfig), ("data.source.sql", SqlConfig)):
+                    parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
             if name == "gate":
                 parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
     return "\n".join(parts)

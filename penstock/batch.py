@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import polars as pl
 
+    from penstock.reading import Unread
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch's rows, and how many the source left out for which reason."""
+    """One batch's rows, and how many the source left out for which reason.
+
+    ``unread``: values of ``rows`` that are null because they could not be read as their type; such rows are invalid.
+    """
 
     rows: pl.DataFrame
     dropped: dict[str, int] = field(default_factory=dict)
+    unread: tuple[Unread, ...] = ()
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from penstock.monitor_config import MonitorConfig
 from penstock.release_config import RolloutConfig, ServeConfig
 from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
+from penstock.source_config import SourceConfig
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
 METRICS = (
@@ -41,9 +42,8 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
 class DataConfig(Section):
     """Where rows come from, and what happens to those the schema refuses."""
 
-    source: str = Field(
-        description="Where batches come from: `module:function` of the checkout.",
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+    source: SourceConfig = Field(
+        description="Where batches come from: `module:function` of the checkout, or `files` or `sql`, see below."
     )
     path: str = Field(
         description="The dataset's folder in the checkout, tracked by DVC.", pattern=r"^data/[A-Za-z0-9][\w.-]*$"

@@ -47,7 +47,8 @@ def explained(error: ValidationError, root: type[BaseModel], node: yaml.Node | N
         message = re.sub(r"^(Value|Assertion) error, ", "", first["msg"])
         what = f"`{dotted}` is not right: {message}." if dotted else f"{message}."
         value = first["input"]
-        found = repr(value) if not isinstance(value, dict | list | BaseModel) else ""
+        told = first["type"] != "secret" and not isinstance(value, dict | list | BaseModel)
+        found = repr(value) if told else ""
         allowed = str(first.get("ctx", {}).get("expected", first.get("ctx", {}).get("pattern", "")))
         step = "change the value and run the command again"
     if len(problems) > 1:

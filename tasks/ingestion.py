@@ -20,6 +20,8 @@ from penstock.refs import Value
 from tasks import locks, store
 from tasks.caching import task
 from tasks.data import data_path, resolve_dataset, track, tracked_files
+from tasks.file_source import new_batches
+from tasks.redaction import redacted
 from tasks.settings import settings
 from tasks.sources import load_source
 
@@ -63,6 +65,9 @@ def missing_batches(project: Project, until: str = "") -> list[str]:
     Raises ConfigError when there is no batch of that name.
     """
     names = _names(project)
+    there = _ingested(project)
+    if until in there and until not in names:  # a source may forget what it gave
+        return []
     if until and until not in names:
         raise ConfigError(
             f"The source has no batch `{until}`.",
@@ -71,7 +76,8 @@ def missing_batches(project: Project, until: str = "") -> list[str]:
             next_step="name one of the source's batches",
         )
     wanted = names[: names.index(until) + 1] if until else names
-    there = {Path(path).stem for path in tracked_files(project.data)}
+    if project.data.source.files:
+        return new_batches(wanted, there, project.data.source)
     return [name for name in wanted if name not in there]
 
 
@@ -79,7 +85,9 @@ def pending_batches(project: Project) -> list[str]:
     """What `run` has to ingest: the missing batches up to `data.until`, or the last one if it was not pushed yet."""
     until = project.data.until or ""
     missing = missing_batches(project, until)
-    return missing or ([until or _names(project)[-1]] if unpushed(project) else [])
+    if missing or not unpushed(project):
+        return missing
+    return [until] if until else sorted(_ingested(project))[-1:]
 
 
 def unpushed(project: Project) -> bool:
@@ -97,7 +105,7 @@ def ingest_batch(project: Project, schema: str, batch: str) -> Ingested:
     from tasks.validation import check_batch
 
     found = _read(project, batch)
-    check = check_batch(found.rows, schema, project.data, f"{project.name}, batch {batch}")
+    check = check_batch(found.rows, schema, project.data, f"{project.name}, batch {batch}", found.unread)
     home = settings().home
     quarantine = home / "quarantine" / project.name / f"{batch}.parquet"
     with store.readable_errors(home):
@@ -154,13 +162,17 @@ def ingesting(project: Project) -> AbstractContextManager[None]:
     return locks.exclusive(f"ingest-{project.name}")
 
 
+def _ingested(project: Project) -> set[str]:
+    return {Path(path).stem for path in tracked_files(project.data)}
+
+
 def _names(project: Project) -> list[str]:
     names = [str(name) for name in load_source(project).names()]
     strange = [name for name in names if not NAME.fullmatch(name)]
     if strange or len(set(names)) != len(names):
         raise DataError(
             "The source's batch names cannot be file names, or are not unique.",
-            where=project.data.source,
+            where=str(project.data.source),
             found=", ".join(strange[:3]) or "a name that stands twice",
             allowed="letters, digits, `.`, `_` and `-`, at most 100",
         )
@@ -176,12 +188,14 @@ def _read(project: Project, batch: str) -> Batch:
     except PenstockError:
         raise
     except Exception as error:  # a user's code may raise anything; its own words are what helps
+        if os.environ.get("PENSTOCK_DEBUG"):
+            raise
         raise DataError(
             "The data source failed.",
             where=f"{project.data.source}, batch {batch}",
-            found=f"{type(error).__name__}: {error}"[:300],
+            found=redacted(f"{type(error).__name__}: {error}")[:300],
             next_step="mend the source; PENSTOCK_DEBUG=1 shows where it failed",
-        ) from error
+        ) from None  # Prefect's log would show the cause, with any secret in it
     if not isinstance(found, Batch) or not isinstance(found.rows, pl.DataFrame):
         raise DataError(
             "The data source did not return a batch.",

@@ -22,6 +22,8 @@ from tasks.pandera_schema import Rules, broken_rules, build, require_structure
 if TYPE_CHECKING:
     import polars as pl
 
+    from penstock.reading import Unread
+
 CHUNK = 500_000  # rows
 ROW = "__row__"
 EXAMPLES = 3
@@ -52,8 +54,12 @@ class _Findings:
         self.rows += [(position, f"{column}: {check}" if column else check) for position in positions]
 
 
-def check_batch(rows: pl.DataFrame, schema_text: str, data: DataConfig, where: str) -> BatchCheck:
+def check_batch(
+    rows: pl.DataFrame, schema_text: str, data: DataConfig, where: str, unread: tuple[Unread, ...] = ()
+) -> BatchCheck:
     """Deal a batch's rows into valid and invalid. NaN counts as null, and is null in what is returned.
+
+    ``unread``: what the source could not read; those rows are invalid.
 
     Raises DataError when the batch is empty, has a column too many, too few or of the wrong type, has more invalid
     rows than `data.max_invalid_fraction`, or has any under `data.on_invalid: fail`.
@@ -65,6 +71,8 @@ def check_batch(rows: pl.DataFrame, schema_text: str, data: DataConfig, where: s
     rules = build(schema_text)
     rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     findings = _inspect(rows.lazy(), lambda: rows.iter_slices(CHUNK), rules, data, where)
+    for each in unread:
+        findings.add(each.column, f"cannot be read as {each.dtype}", each.rows, each.examples)
     for columns in rules.unique:
         findings.add(", ".join(columns), "unique", _repeated(rows, columns), [])
     report = _report(rows.height, [findings])

@@ -1,0 +1,165 @@
+"""What each column is for: the time, the group, an id, a feature, or nothing; and why. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from penstock.infer_leaks import LEAK, SUSPECT, alone, is_copy
+from penstock.infer_values import Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+Role = Literal["target", "time", "group", "id", "categorical", "numeric", "leak", "left out"]
+MANY = 1000  # categories; more are left out
+NOTABLE = 100
+PER_CATEGORY = 5  # rows; fewer on average tell nothing of a category
+ID_NAME = re.compile(
+    r"(^|_)(id|ids|uuid|guid|key|index|idx|no|nr|number|row|record|rownum|serial)($|_)|[a-z]Id$|ID$", re.IGNORECASE
+)
+GROUP_NAME = re.compile(
+    r"(^|_)(id|uuid|guid|key|customer|client|user|patient|account|household|device|store|person)($|_)|[a-z]Id$|ID$",
+    re.IGNORECASE,
+)
+TIME_NAME = re.compile(r"(^|_)(time|timestamp|ts|date|at|when|created|ordered|event|start|datum)($|_)", re.IGNORECASE)
+NOT_WHEN = re.compile(
+    r"birth|dob|expir|updated|modified|closed|ended|end_|resolved|deleted|last_|until|due", re.IGNORECASE
+)
+SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0, 99999.0, 999999.0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column and what was decided of it. ``there``: its name in the source; ``nullable``: it has gaps."""
+
+    name: str
+    there: str
+    values: Values
+    role: Role
+    why: str
+    check: str = ""
+    nullable: bool = False
+    distinct: int = 0
+
+
+def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str) -> list[Column]:
+    """``columns`` with their roles. ``rows``: typed values under the names here, the Boolean target among them."""
+    label = rows[target].to_numpy()
+    found = [column if column.name == target else _basic(column, rows[column.name]) for column in columns]
+    time = _time(found)
+    found = [
+        replace(each, role="time", why=f"{each.values.why}: orders the rows", check=each.values.check)
+        if each is time else each
+        for each in found
+    ]  # fmt: skip
+    group = _group(found, rows)
+    found = [
+        replace(each, role="group", why=_group_why(each, rows), check="") if each is group else each for each in found
+    ]
+    return [_unless_leak(column, rows[column.name], label) for column in found]
+
+
+def _basic(column: Column, values: pl.Series) -> Column:
+    there = values.drop_nulls()
+    distinct = there.n_unique()
+    column = replace(column, distinct=distinct, nullable=len(there) < len(values))
+    kind = column.values.dtype.partition("(")[0]
+    if not len(there):
+        return replace(column, role="left out", why="no value at all")
+    if distinct == 1:
+        return replace(column, role="left out", why=f"constant: {str(there[0])[:30]}")
+    if kind == "Datetime":
+        return replace(column, role="left out", why=f"{column.why}; a model takes numbers and categories",
+                       check=column.check or "derive what matters of it, such as an age, in the source")  # fmt: skip
+    if kind == "Boolean":
+        return replace(column, role="numeric")
+    unique = distinct == len(there) and len(there) >= 20
+    if kind == "String":
+        return _text(column, there, distinct, unique)
+    ordered = bool(there.is_sorted()) or bool(there.is_sorted(descending=True))
+    if kind == "Int64" and unique and (ID_NAME.search(column.name) or ordered):
+        return replace(column, role="id", why="another whole number in every row")
+    if (
+        kind == "Int64"
+        and ID_NAME.search(column.name)
+        and re.search(r"(^|_)(id|uuid|guid|key)($|_)|Id$|ID$", column.name)
+    ):
+        return replace(column, role="id", why="named as an id", check="a feature, if its size means something")
+    return replace(column, role="numeric", why=f"{column.why}, {_plain(there.min())} .. {_plain(there.max())}",
+                   check=column.check or _sentinel(there))  # fmt: skip
+
+
+def _plain(number: Any) -> str:
+    return f"{number:g}"
+
+
+def _text(column: Column, there: pl.Series, distinct: int, unique: bool) -> Column:
+    if unique:
+        return replace(column, role="id", why="another text in every row")
+    if distinct > MANY or len(there) < PER_CATEGORY * distinct:
+        words = float(there.str.count_matches(r"\s+").mean() or 0)  # type: ignore[arg-type]
+        kind = "free text" if words >= 3 else "high cardinality"
+        return replace(column, role="left out", why=f"{kind}: {distinct:,} values in {len(there):,} rows",
+                       check=column.check or "group its values in the source, if they matter")  # fmt: skip
+    check = column.check or (f"{distinct} categories: are so many meant?" if distinct > NOTABLE else "")
+    why = "a code" if column.why.startswith("digits") else "category"
+    return replace(column, role="categorical", why=f"{why}, {distinct} values", check=check)
+
+
+def _sentinel(there: pl.Series) -> str:
+    """A number that may stand for a missing value: an end of the range that is far from the rest, and frequent."""
+    import polars as pl
+
+    numbers = there.cast(pl.Float64)
+    for end, rest in ((numbers.min(), numbers.filter(numbers > numbers.min()).min()),  # type: ignore[operator]
+                      (numbers.max(), numbers.filter(numbers < numbers.max()).max())):  # type: ignore[operator]  # fmt: skip
+        if end in SENTINELS and rest is not None:
+            spread = float(numbers.quantile(0.75) or 0) - float(numbers.quantile(0.25) or 0)
+            share = float((numbers == end).mean() or 0)  # type: ignore[arg-type]
+            if share >= 0.005 and abs(float(end) - float(rest)) > max(spread, 1):  # type: ignore[arg-type]
+                return f"{end:g} in {share:.1%} of the rows: a missing value? then add it to `missing`"
+    return ""
+
+
+def _time(columns: list[Column]) -> Column | None:
+    """The column that orders the rows: without gaps, with many values, and named for when things happened."""
+    able = [
+        column
+        for column in columns
+        if column.values.dtype.startswith("Datetime") and column.role == "left out" and not column.nullable
+        and column.distinct >= 10 and not NOT_WHEN.search(column.name)
+    ]  # fmt: skip
+    return max(able, key=lambda column: (bool(TIME_NAME.search(column.name)), column.distinct), default=None)
+
+
+def _group(columns: list[Column], rows: pl.DataFrame) -> Column | None:
+    """The column whose values have several rows each and that is named for whom or what rows are about."""
+    able = [
+        column
+        for column in columns
+        if column.role in ("id", "left out", "categorical") and not column.nullable
+        and column.values.dtype in ("String", "Int64") and GROUP_NAME.search(column.name)
+        and 20 <= column.distinct <= len(rows) / 1.5
+    ]  # fmt: skip
+    return max(able, key=lambda column: column.distinct, default=None)
+
+
+def _group_why(column: Column, rows: pl.DataFrame) -> str:
+    return f"{column.distinct:,} values of {len(rows) / column.distinct:.1f} rows each: rows belong together"
+
+
+def _unless_leak(column: Column, values: pl.Series, label: np.ndarray) -> Column:
+    if column.role not in ("categorical", "numeric"):
+        return column
+    if is_copy(values, label):
+        return replace(column, role="leak", why="a copy of the target", check="known only afterwards?")
+    tells = alone(values, label)
+    if tells >= LEAK:
+        return replace(column, role="leak", why=f"alone tells the target (AUC {tells:.4f})",
+                       check="known before the prediction is made? then move it to the features")  # fmt: skip
+    if tells >= SUSPECT:
+        return replace(column, check=f"alone has an AUC of {tells:.3f}: is it known before?")
+    return column

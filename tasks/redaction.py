@@ -1,0 +1,24 @@
+"""Takes secrets out of other libraries' words, before they become an error message, a log line or a record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+WORDS = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "ACCESS_KEY", "CREDENTIAL", "PRIVATE_KEY", "SAS", "DSN")
+SHORTEST = 4  # a shorter value would blot out half of any message
+MASK = "***"
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` without ``secrets``, and without the value of any environment variable that is named like one.
+
+    A secret is found as it is and as URLs write it.
+    """
+    named = [value for name, value in os.environ.items() if any(word in name.upper() for word in WORDS)]
+    known = {value for value in (*secrets, *named) if len(value) >= SHORTEST} | {value for value in secrets if value}
+    forms = {form for value in known for form in (value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1])}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
