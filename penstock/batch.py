@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import polars as pl
 
-    from penstock.reading import Unread
+
+@dataclass(frozen=True)
+class Unread:
+    """Values of one column that are not of its type. ``rows``: positions; ``examples``: some of the values."""
+
+    column: str
+    dtype: str
+    rows: list[int]
+    examples: list[str]
 
 
 @dataclass(frozen=True)

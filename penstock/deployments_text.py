@@ -127,7 +127,10 @@ def with_deployments(text: str, name: str, where: str) -> str:
         raise _unable(where, str(getattr(error, "problem", error))) from None
     if not isinstance(node, yaml.MappingNode):
         raise _unable(where, "no mapping")
-    if any(str(each.get("name")) == name for each in before.get("deployments") or [] if isinstance(each, dict)):
+    listed = before.get("deployments") or []
+    if not isinstance(listed, list):
+        raise _unable(where, "`deployments` is no list")
+    if any(str(each.get("name")) == name for each in listed if isinstance(each, dict)):
         return text
     sequence = next((value for key, value in node.value if key.value == "deployments"), None)
     block = DEPLOYMENTS.replace("NAME", name).replace("*pool", _pool(text)).replace("\n  pull: *here", _pull(text))

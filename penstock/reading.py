@@ -7,9 +7,9 @@ sets the row aside. Nothing is guessed here; guesses are made once, in `penstock
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from penstock.batch import Unread
 from penstock.errors import DataError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.source_config import EPOCHS, BooleanWords, SourceConfig
@@ -23,16 +23,6 @@ WORDS = BooleanWords(as_true=("true", "t", "yes", "y", "1"), as_false=("false", 
 CURRENCY = "$€£¥"  # beside a number; so is %
 GROUPS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]", ".": "[.]", ",": "[,]"}  # a space that does not break is one too
 EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Unread:
-    """Values of one column that are not of its type. ``rows``: positions; ``examples``: some of the values."""
-
-    column: str
-    dtype: str
-    rows: list[int]
-    examples: list[str]
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
@@ -164,6 +154,9 @@ def datetimes(text: pl.Series, formats: Iterable[str]) -> pl.Series:
             new = text.str.to_datetime(form, time_unit="us", strict=False)
             if new.dtype.time_zone:  # type: ignore[attr-defined]
                 new = new.dt.replace_time_zone(None)
+            # to %Y 24 is a year too, and to %y so is 3
+            short = ~text.str.contains(r"(^|\D)\d\d(\D|$)") if "%y" in form else new.dt.year() < 1000
+            new = new.set(short.fill_null(False), None)
         else:
             continue
         found = found.zip_with(found.is_not_null(), new.cast(kind))

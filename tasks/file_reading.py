@@ -59,27 +59,31 @@ def _scan(path: Path, source: SourceConfig, where: str) -> pl.LazyFrame:
         return pl.scan_parquet(path, glob=False)
     if source.format == "arrow":
         return pl.scan_ipc(path)
-    first = first_record(path, source, where)
+    first, blank = first_record(path, source, where)
     names = unique_names(first if source.header else [""] * len(first))
     return pl.scan_csv(
         path,
         has_header=False,
         schema=dict.fromkeys(names, pl.String),
-        skip_rows=1 if source.header else 0,
+        skip_rows=1 + blank if source.header else 0,
         separator=source.separator,
         quote_char=source.quote,
         glob=False,
     )
 
 
-def first_record(path: Path, source: SourceConfig, where: str) -> list[str]:
-    """The first line of a CSV file, which may have breaks within quotes. Raises DataError if there is none."""
+def first_record(path: Path, source: SourceConfig, where: str) -> tuple[list[str], int]:
+    """The first line of a CSV file, which may have breaks within quotes, and how many blank ones follow it.
+
+    Raises DataError if there is none.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         head = io.StringIO(file.read(HEAD), newline="")
-    first = next(csv.reader(head, delimiter=source.separator, quotechar=source.quote), [])
+    records = csv.reader(head, delimiter=source.separator, quotechar=source.quote)
+    first = next(records, [])
     if not any(value.strip() for value in first):
         raise DataError("The file is empty, or begins with a blank line.", where=where, next_step="check the file")
-    return first
+    return first, sum(1 for _ in itertools.takewhile(lambda record: not record, records))
 
 
 def _json_lines(path: Path, where: str) -> Iterator[dict[str, Any]]:

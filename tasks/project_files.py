@@ -46,7 +46,7 @@ def write_project(name: str, project: str, schema: str, force: bool) -> list[str
     require_columns(columns, parsed.features, parsed.evaluate.slices, f"configs/schemas/{name}.yaml")
     deployments = settings().root / "prefect.yaml"
     with locks.exclusive("new"), readable_errors(config.parent):
-        before = deployments.read_text(encoding="utf-8")
+        before = deployments.read_bytes().decode()  # line ends as they are
         after = with_deployments(before, name, deployments.name)
         require_free(name, force)
         write_atomic(schema_file, schema.encode())

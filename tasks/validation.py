@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.batch import Unread
 from penstock.config import DataConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, Dataset
@@ -21,8 +22,6 @@ from tasks.pandera_schema import Rules, broken_rules, build, require_structure
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from penstock.reading import Unread
 
 CHUNK = 500_000  # rows
 ROW = "__row__"
