@@ -52,7 +52,9 @@ def new(
     source, sample = look_at(place, target, query, watermark)
     found = infer(sample, source, target, task)
     counts = count_all(found)
-    found = settled(found, counts)
+    better = settled(found, counts)
+    if better.schema != found.schema:  # what is text now is no longer unreadable
+        found, counts = better, count_all(better)
     split_by, base = _baseline(found)
     folder = dataset_folder(name, found.source.files)
     text = project_text(name, folder, found, split_by, base, counts.rows, counts.share)

@@ -20,12 +20,21 @@ TEST = 0.15  # share of the rows that judge
 def scalar(value: Any) -> str:
     """A value as YAML on one line; text in quotes where it could be read as something else."""
     if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) and value.lower() not in WORDS else json.dumps(value, ensure_ascii=False)
+        return value if PLAIN.fullmatch(value) and value.lower() not in WORDS else _quoted(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(scalar, value))}]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{scalar(key)}: {scalar(each)}" for key, each in value.items()) + " }"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quoted(text: str) -> str:
+    """As JSON has it, which YAML reads; signs that YAML may not hold, or takes for the end of a line, are escaped."""
+    marks = json.dumps(text, ensure_ascii=False)
+    codes = ((sign, ord(sign)) for sign in marks)
+    return "".join(
+        sign if sign.isprintable() else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for sign, code in codes
+    )
 
 
 def comment(text: str) -> str:

@@ -20,7 +20,7 @@ FILES = {
     "no value": "name: x\ndeployments:\nother: 1\n",
     "no newline at the end": "deployments:\n  - name: a\n    entrypoint: b:c",
     "not indented, then more": "deployments:\n- name: a\n  entrypoint: b:c\n  # a's own\n\n# of other\nother: {a: 1}\n",
-    "commented deployment at the end": "deployments:\n  - name: a\n    entrypoint: b:c\n  # - name: off\n  #   entrypoint: d:e\n",
+    "commented deployment at the end": "deployments:\n  - name: a\n    entrypoint: b:c\n  # - name: off\n",
     "windows": "name: x\r\ndeployments:\r\n  - name: a\r\n    entrypoint: b:c\r\n",
 }
 

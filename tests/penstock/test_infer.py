@@ -18,17 +18,15 @@ from penstock.source_config import SourceConfig
 
 SOURCE = SourceConfig(files="rows.csv", format="csv")
 N = 600
+DAY = datetime.date(2020, 1, 1)
 
 
 def table(**more) -> pl.DataFrame:
     rng = np.random.default_rng(3)
     x = rng.normal(size=N)
     late = rng.uniform(size=N) < 1 / (1 + np.exp(-2 * x))
-    columns = {
-        "x": [f"{value:.4f}" for value in x],
-        "color": rng.choice(["red", "blue"], N),
-        "late": np.where(late, "yes", "no"),
-    }
+    columns = {"x": [f"{value:.4f}" for value in x], "color": rng.choice(["red", "blue"], N)}
+    columns["late"] = np.where(late, "yes", "no")
     return pl.DataFrame({**columns, **{name: make(rng, late) for name, make in more.items()}})
 
 
@@ -48,9 +46,8 @@ ROLES = {
     "zip": (lambda rng, late: rng.choice(["01234", "50667"], N), "categorical", "code"),
     "price": (lambda rng, late: [f"{v:.2f}" for v in rng.uniform(1, 99, N)], "numeric", "numbers"),
     "flag": (lambda rng, late: rng.choice(["yes", "no"], N), "numeric", "no or yes"),
-    "created": (lambda rng, late: [f"{datetime.date(2020, 1, 1) + datetime.timedelta(i)}" for i in range(N)], "time", "orders"),
-    "birthday": (lambda rng, late: [f"{datetime.date(1960, 1, 1) + datetime.timedelta(i * 7 % 9999)}" for i in range(N)],
-                 "left out", "times"),
+    "created": (lambda rng, late: [str(DAY + datetime.timedelta(i)) for i in range(N)], "time", "orders"),
+    "birthday": (lambda rng, late: [str(DAY - datetime.timedelta(i * 7 % 999)) for i in range(N)], "left out", "times"),
     "outcome": (lambda rng, late: np.where(late, "L", "P"), "leak", "copy"),
     "delay": (lambda rng, late: [str(v) for v in np.where(late, 20, 2) + rng.integers(0, 9, N)], "leak", "alone"),
     "noise": (lambda rng, late: [str(v) for v in rng.normal(size=N)], "numeric", "numbers"),
@@ -90,7 +87,7 @@ def test_what_only_grows_out_of_many_values_is_no_leak():
         (["1.0", "0", "1"] * 30, "binary", "True is 1"), (["Yes", "no", "YES"] * 30, "binary", "True is"),
         (["good", "bad", "good"] * 30, "binary", "True is bad"), ([True, False] * 30, "binary", "True is true"),
         (["a", "b", "c"] * 30, "multiclass", "3 classes"), (["1", "2", "3"] * 30, "multiclass", "3 classes"),
-        ([str(v / 7) for v in range(90)], "regression", "numbers"), ([v for v in range(90)], "regression", "numbers"),
+        ([str(v / 7) for v in range(90)], "regression", "numbers"), (list(range(90)), "regression", "numbers"),
     ],
 )  # fmt: skip
 def test_the_task(values, task, said):

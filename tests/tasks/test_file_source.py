@@ -97,7 +97,7 @@ def test_a_mark_at_the_beginning_is_no_part_of_the_first_name(home):
         (CSV.replace("\n1", "\n\n\n1"), {}),
         (CSV.replace("\n3", "\n\n3"), {}),
         ("1|Köln|1.5\n2|\"a\nb, c\"|?\n3||-2", {"separator": "|", "header": False, "missing": ["?"],
-                                                 "rename": {"column 1": "id", "column 2": "name", "column 3": "amount"}}),
+                     "rename": {"column 1": "id", "column 2": "name", "column 3": "amount"}}),
         (CSV.replace("id,name,amount", "x,x,x"), {"rename": {"x": "id", "x (2)": "name", "x (3)": "amount"}}),
         (CSV.replace("id,name,amount", '"the\nid",name,amount'), {"rename": {"the\nid": "id"}}),
     ],

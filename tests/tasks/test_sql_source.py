@@ -1,4 +1,4 @@
-"""A growing table gives each of its rows once, whatever is repeated; and a database's secrets are nowhere to be read."""
+"""A growing table gives each row once, whatever is repeated; and a database's secrets are nowhere to be read."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_each_row_once_in_bounded_batches(database):
 
 def test_a_batch_is_the_same_each_time_it_is_read(database):
     insert(database, range(1500))
-    reader, taken = source()
+    reader, _ = source()
     names = reader.names()
     before = reader.read(names[0]).rows
     insert(database, range(1500, 1600))
