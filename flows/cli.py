@@ -41,6 +41,7 @@ def main() -> None:
     PROJECT is the name of a file in configs/ (`flights` for configs/flights.yaml) or its path.
 
     \b
+    penstock new NAME FILE --target COLUMN   a project of your own table
     penstock run flights        ingest what is new, train, gate, package, deploy; the whole job
     penstock plan flights       what `run` would do now, and why; runs nothing
     penstock status             what serves, how well, and what happened last
@@ -49,6 +50,9 @@ def main() -> None:
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
     6 packaging, 7 server, 8 file or lock, 9 rollout, 10 not reproduced, 130 interrupted.
     """
+
+
+main.add_command(cli_new.new)
 
 
 @main.command()

@@ -130,6 +130,3 @@ def _how(made: NewProject) -> str:
 
 def _listed(head: str, items: list[str]) -> list[str]:
     return [f"{head if place == 0 else '':<11}{item}" for place, item in enumerate(items)]
-
-
-COMMANDS = (new,)

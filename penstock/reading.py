@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from penstock.batch import Unread
 from penstock.errors import DataError
-from penstock.fields import FLOATS, INTEGERS
+from penstock.fields import FLOAT32, FLOATS, INTEGERS
 from penstock.source_config import EPOCHS, BooleanWords, SourceConfig
 
 if TYPE_CHECKING:
@@ -93,12 +93,15 @@ def typed_column(text: pl.Series, name: str, dtype: str, source: SourceConfig) -
 
 
 def numbers(text: pl.Series, source: SourceConfig) -> pl.Series:
-    """As Float64. Only whole groups of three digits count as such: with `,` between them, 1,5 is no number."""
+    """As Float64, of those that a model can take: finite, and no larger than a 32-bit float.
+
+    Only whole groups of three digits count as such: with `,` between them, 1,5 is no number.
+    """
     import polars as pl
 
-    if text.dtype != pl.String:
-        return text.cast(pl.Float64, strict=False)
-    return plain_numbers(text, source).cast(pl.Float64, strict=False)
+    plain = plain_numbers(text, source) if text.dtype == pl.String else text
+    found = plain.cast(pl.Float64, strict=False).fill_nan(None)
+    return found.set((found.abs() > FLOAT32).fill_null(False), None)
 
 
 def integers(text: pl.Series, source: SourceConfig) -> pl.Series:

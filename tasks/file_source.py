@@ -41,6 +41,8 @@ class FileSource:
     def read(self, name: str) -> Batch:
         file, start, count = self._batches()[name]
         frame = self.raw(file, start, count)
+        if file not in find_files(self.source.files or ""):
+            raise DataError("A file changed while it was read.", where=file.url, next_step="run the command again")
         if self.source.format == "jsonl":
             frame = _with_gaps(frame, self.source, self.columns)
         rows, unread = read_columns(frame, self.columns, self.source, f"{file.url}, batch {name}")

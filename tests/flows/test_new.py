@@ -262,7 +262,7 @@ CELLS = st.one_of(
 )  # fmt: skip
 
 
-@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_new_writes_loads_and_takes_the_rows_it_was_made_of(checkout, data):
     """For any names and cells: the project is right, and exactly the rows that it said would be set aside are."""

@@ -24,6 +24,7 @@ SWISS = SourceConfig(call="a:b", thousands="'")
     [
         (PLAIN, "1.5", 1.5), (PLAIN, "1,5", None), (PLAIN, "1e3", 1000.0), (PLAIN, "-2", -2.0), (PLAIN, "12%", 12.0),
         (PLAIN, "$3.50", 3.5), (PLAIN, "-€ 3", -3.0), (PLAIN, "3 €", 3.0), (PLAIN, "x", None), (PLAIN, "1 2", None),
+        (PLAIN, "inf", None), (PLAIN, "1e39", None),
         (GERMAN, "1.234,5", 1234.5), (GERMAN, "1.234", 1234.0), (GERMAN, "1.5", None), (GERMAN, "12.34", None),
         (GERMAN, "1.234.567", 1234567.0), (GERMAN, "0,5", 0.5), (GERMAN, "-1.000,00", -1000.0),
         (ENGLISH, "1,234.5", 1234.5), (ENGLISH, "1,5", None), (ENGLISH, "12,34", None), (ENGLISH, "$1,200.00", 1200.0),
