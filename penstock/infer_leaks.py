@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 LEAK = 0.995  # the AUC of one column alone from which it counts as a leak
-SUSPECT = 0.95
+SUSPECT = 0.9
 BINS = 50
 
 

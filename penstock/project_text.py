@@ -194,7 +194,7 @@ def _gate_lines(found: Inferred, base: Baseline | None, rows: int) -> list[str]:
         ]
     else:
         lines += [
-            f"    # a quick model ({base.how}; {base.rows:,} rows) had AUC {base.auc:.3f}, surely {base.low:.3f};",
+            f"    # a quick model ({base.how}; {base.rows:,} rows) had AUC {base.auc:.3f} (95 %: from {base.low:.3f});",
             "    # `min` is halfway from chance to that: it stops a broken model, not a mediocre one. Raise it.",
             f"    auc: {{ min: {base.least_auc}, max_loss: 0.02 }} # at most 0.02 below the champion on the same rows",
         ]

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import ConfigError, DataError
 from penstock.refs import Value
+from penstock.source_config import has_secret
+from tasks.database import PASSWORD, connection, parsed, shown
 
 if TYPE_CHECKING:
     import polars as pl
     from sqlalchemy import URL
-
-PASSWORD = "PENSTOCK_SQL_PASSWORD"  # noqa: S105  # the variable's name
-SECRETS = ("password", "passwd", "pwd", "passphrase", "secret", "token")
 
 
 class LabelSource(Value):
@@ -30,7 +29,7 @@ class LabelSource(Value):
     query: str = ""
 
     def __str__(self) -> str:
-        return _shown(_url(self.sql)) if self.sql else Path(self.file).name
+        return shown(_url(self.sql)) if self.sql else Path(self.file).name
 
 
 def require_source(source: LabelSource) -> None:
@@ -43,11 +42,10 @@ def require_source(source: LabelSource) -> None:
         )
     if source.sql:
         url = _url(source.sql)
-        options = str(dict(url.query)).lower()  # values too: `odbc_connect` is a whole connection string
-        if url.password is not None or any(word in options for word in SECRETS):
+        if url.password is not None or has_secret(source.sql):
             raise ConfigError(
                 "The database's URL has a secret in it, which others can read there.",
-                where=_shown(url),
+                where=shown(url),
                 allowed=f"a URL without a password; the environment variable {PASSWORD} has it",
                 next_step="take it out of the URL, and change it: it may have been seen",
             )
@@ -81,34 +79,13 @@ def _from_database(source: LabelSource) -> pl.DataFrame:
     import sqlalchemy
 
     url, secret = _url(source.sql), os.environ.get(PASSWORD, "")
-    try:
-        engine = sqlalchemy.create_engine(url.set(password=secret) if secret else url, hide_parameters=True)
-        with engine.connect() as connection:  # nothing is committed
-            found = connection.execute(sqlalchemy.text(source.query))
-            names, rows = list(found.keys()), [tuple(row) for row in found]
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        said = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise DataError(
-            "The database did not give the labels.",
-            where=_shown(url),
-            found=(said.replace(secret, "***") if secret else said)[:300],
-            next_step=f"check the query, the address and {PASSWORD}; a driver may have to be installed",
-        ) from None
+    with connection(url.set(password=secret) if secret else url) as open_connection:
+        found = open_connection.execute(sqlalchemy.text(source.query))
+        names, rows = list(found.keys()), [tuple(row) for row in found]
     if len(set(names)) != len(names):
-        raise DataError("The query gives two columns of one name.", where=_shown(url), found=", ".join(names))
+        raise DataError("The query gives two columns of one name.", where=shown(url), found=", ".join(names))
     return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
 
 
 def _url(text: str) -> URL:
-    import sqlalchemy
-
-    try:
-        return sqlalchemy.engine.make_url(text)
-    except sqlalchemy.exc.ArgumentError:  # its message has the whole text
-        raise ConfigError(
-            "This is no database's URL.", where="--sql", allowed="dialect://user@host:port/database, as SQLAlchemy's"
-        ) from None
-
-
-def _shown(url: URL) -> str:
-    return f"{url.drivername}://{url.host or ''}/{url.database or ''}"
+    return parsed(text, "--sql")

@@ -7,6 +7,7 @@ import datetime
 import gzip
 import io
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,8 @@ def test_a_project_is_never_written_over_without_force(checkout):
     assert {path: path.read_bytes() for path in before} == before
     new("shop", "rows.csv", "gekündigt", force=True)
     assert "# mine" not in config.read_text()
+    said = checkout.penstock("new", "shop", "rows.csv", "--target", "gekündigt", "--force", "--json")
+    assert json.loads(said.stdout)["project"] == "shop"
     assert (checkout.root / "prefect.yaml").read_bytes() == before[checkout.root / "prefect.yaml"]
     with pytest.raises(ConfigError, match="exists already"):
         new("tiny", "rows.csv", "gekündigt")
@@ -184,6 +187,31 @@ def test_a_databases_secret_is_in_no_file(checkout, monkeypatch):
     assert taken("shop") == (499, 0)
     kept = [path for path in checkout.root.rglob("*") if path.is_file() and path.suffix != ".db"]
     assert not [path for path in kept if b"41425926" in path.read_bytes()]
+
+
+def test_a_databases_secret_is_in_no_log_of_a_run_that_fails(live, prefect_api, monkeypatch):
+    from flows.ingest import ingest
+
+    write(live.root / "rows.csv", awkward(60))
+    new("shop", "rows.csv", "gekündigt")
+    config = live.root / "configs" / "shop.yaml"
+    tree = yaml.safe_load(config.read_text())
+    tree["data"]["source"] = {"sql": {"url_env": "SHOP_URL", "query": "SELECT 1 AS id"}}
+    config.write_text(yaml.safe_dump(tree))
+    monkeypatch.setenv("SHOP_URL", "postgresql+psycopg://me:hunter2%2Fx@127.0.0.1:1/x?sslpassword=hunter2y")
+    with pytest.raises(DataError) as caught:
+        ingest("shop")
+    assert "127.0.0.1" in caught.value.text()
+    said = caught.value.text()
+    for what in ("logs", "flow_runs", "task_runs"):
+        request = urllib.request.Request(
+            f"{prefect_api}/{what}/filter", b'{"limit": 200}', {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            said += answer.read().decode()
+    said += "".join(path.read_bytes().decode("latin-1") for path in live.root.rglob("*") if path.is_file())
+    assert "SHOP_URL" in said  # the name of the variable may be told
+    assert "hunter2" not in said
 
 
 def test_a_functions_rows_are_taken_as_they_are(checkout):
