@@ -225,7 +225,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for command in (*cli_new.COMMANDS, *cli_release.COMMANDS, *cli_watch.COMMANDS, *cli_look.COMMANDS, *cli_flows.COMMANDS):
+for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS, *cli_look.COMMANDS, *cli_flows.COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":
