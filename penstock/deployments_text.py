@@ -112,6 +112,20 @@ DEPLOYMENTS = """\
   enforce_parameter_schema: true
   work_pool: *pool
   pull: *here
+
+- name: NAME
+  entrypoint: flows/reproduce.py:reproduce
+  description: Make the release of NAME that serves again from its record, and compare it byte for byte
+  tags: [NAME, reproduce]
+  parameters: { config: NAME }
+  enforce_parameter_schema: true
+  work_pool: *pool
+  pull: *here
+  concurrency_limit:
+    limit: 1
+    collision_strategy: CANCEL_NEW
+  # schedules:
+  #   - { cron: "0 4 1 * *", timezone: UTC, slug: monthly }
 """
 
 

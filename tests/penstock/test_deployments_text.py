@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from penstock.deployments_text import with_deployments
 from penstock.errors import ConfigError
 
 OURS = (Path(__file__).resolve().parents[2] / "prefect.yaml").read_text()
-VERBS = {"ingest", "train", "deploy", "rollback", "monitor", "label"}
+VERBS = {"ingest", "train", "deploy", "rollback", "monitor", "label", "reproduce"}
 FILES = {
     "ours": OURS,
     "none": "name: x\n",
@@ -48,6 +49,19 @@ def test_an_edit_is_an_insertion():
     start = next(place for place, (a, b) in enumerate(zip(OURS + "\0", after, strict=False)) if a != b)
     assert OURS[:start] + after[start : start + len(after) - len(OURS)] + OURS[start:] == after
     assert "work_pool: *pool" in after[start:]
+
+
+def test_a_new_project_gets_what_the_example_has():
+    """But its schedules, which are its owner's."""
+    listed = yaml.safe_load(with_deployments(OURS, "shop", "prefect.yaml"))["deployments"]
+
+    def described(name: str) -> list[dict]:
+        found = json.loads(json.dumps([each for each in listed if each["name"] == name]).replace(name, "NAME"))
+        return [
+            {key: value for key, value in each.items() if key not in ("schedules", "description")} for each in found
+        ]
+
+    assert described("shop") == described("flights")
 
 
 def test_twice_is_once():
