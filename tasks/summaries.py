@@ -16,6 +16,8 @@ from penstock.refs import FileRef
 from penstock.sketch import GRID, MOST, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
 from penstock.window import Reference
 from tasks import store
+from tasks.project import recorded_project
+from tasks.releases import packaged
 from tasks.whylogs_profile import LONGEST, load_whylogs, profile
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ TYPES: dict[str, Type] = {
     "tensor": "other",
 }
 PREDICTIONS = "probability"
+
+
+def training_reference(project: str, release: str) -> Reference:
+    """What windows of a release are compared with, of the newest one where ``release`` is empty.
+
+    Raises DataError if there is no such release, StorageError if its files are damaged.
+    """
+    known = packaged(project, release)
+    return reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
 
 
 def reference(candidate: Candidate, project: Project, release: str, allowed: Sequence[str] = ()) -> Reference:
@@ -49,26 +60,6 @@ def reference(candidate: Candidate, project: Project, release: str, allowed: Seq
         predictions=_scores(candidate.evaluation.predictions),
         allowed=tuple(sorted({name for name in beside if name})),
     )
-
-
-def served_frame(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Type]) -> pl.DataFrame:
-    """Logged rows as a frame: a column for every field that any row has, of the type that training had.
-
-    ``types``: by feature, see `ColumnSummary.type`. A column with any value of another type is text, and so seen as a
-    change of type; so is a field that is no feature.
-    """
-    import polars as pl
-
-    kinds = {"number": pl.Float64, "boolean": pl.Boolean, "text": pl.String}
-    columns = []
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        try:
-            columns.append(pl.Series(name, values, kinds[types[name]]))
-        except (KeyError, TypeError, pl.exceptions.PolarsError):
-            texts = [None if value is None else str(value) for value in values]
-            columns.append(pl.Series(name, texts, pl.String))
-    return pl.DataFrame(columns)
 
 
 def window_profile(rows: pl.DataFrame) -> bytes:

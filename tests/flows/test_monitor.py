@@ -103,7 +103,7 @@ def test_every_prediction_is_counted_once_wherever_a_monitor_is_killed(log, monk
     log.segment()
     monitor.fn("tiny", close=True)
     assert monitor.fn("tiny", close=True).window is None
-    served = read_served("tiny")
+    served = read_served(read_windows("tiny"))
     assert (served.height, served["request_id"].n_unique()) == (2 * len(log.rows), 2 * len(log.rows))
     assert len(closed_segments("tiny")) == 2
 

@@ -14,7 +14,7 @@ from penstock.monitor_config import MonitorConfig
 from penstock.sketch import category_summary, number_summary, shares
 from tasks import store
 from tasks.profiling import profile_splits
-from tasks.summaries import merged_profiles, reference, served_frame, summaries, window_profile
+from tasks.summaries import merged_profiles, reference, summaries, window_profile
 from tests.trained import Trained
 
 
@@ -131,22 +131,6 @@ def test_a_releases_reference_is_what_it_was_trained_and_tested_on(checkout, mon
     store.locate(candidate.evaluation.predictions).unlink()
     with pytest.raises(StorageError):
         reference(candidate, project, "tiny-v1")
-
-
-def test_served_rows_are_a_frame_of_the_types_that_training_had():
-    beside = {"size": "number", "wet": "boolean", "color": "text"}
-    rows = [{"size": 3, "wet": True, "color": "rot", "extra": [1]}, {"size": 2.5, "color": None}]
-    found = served_frame(rows, beside)
-    assert found.schema == {"size": pl.Float64, "wet": pl.Boolean, "color": pl.String, "extra": pl.String}
-    assert found["size"].to_list() == [3.0, 2.5] and found["wet"].to_list() == [True, None]
-    assert "note" not in served_frame([{"size": 1}], beside | {"note": "text"}).columns  # a field nobody sends
-    assert served_frame([], beside).height == 0
-
-
-def test_a_served_value_of_another_type_is_seen_as_such():
-    found = served_frame([{"size": "3"}, {"size": 2.5}], {"size": "number"})
-    assert found["size"].to_list() == ["3", "2.5"]
-    assert summaries(window_profile(found))[0].type == "text"
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
