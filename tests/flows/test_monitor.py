@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
-
-import polars as pl
 import pytest
 
+from benchmarks.served_log import ServedLog
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.train import train
 from penstock.errors import StorageError
-from tasks import collecting, store
+from tasks import collecting
 from tasks.collected_store import closed_segments, read_windows
 from tasks.registry import read_ledger
-from tasks.samples import json_rows, sample_rows
 from tasks.served_store import read_served
 
 ROWS = 400
-
-
-class Log:
-    """Writes closed segments as the servers of tiny-v1 do."""
-
-    def __init__(self, checkout, candidate, features) -> None:
-        self.folder = checkout.home / "predictions" / "tiny" / "tiny-v1"
-        self.folder.mkdir(parents=True)
-        self.rows = json_rows(sample_rows(candidate.splits, features, ROWS).drop("__row__"))
-        scores = pl.read_parquet(store.locate(candidate.evaluation.predictions))["score"].to_list()
-        self.scores = scores[: len(self.rows)]
-        self.written = 0
-
-    def segment(self, change=lambda row: row, score=lambda score: score, **facts) -> None:
-        lines = []
-        for row, known in zip(self.rows, self.scores, strict=False):
-            self.written += 1
-            head = {"time_ns": time.time_ns(), "id": f"id{self.written}", "model": "tiny-v1"}
-            head |= {"environment": "production", "shadow": False, "replay": False, "status": 200, **facts}
-            value = score(known)
-            answer = {"model": "tiny-v1", "predictions": [value > 0.5], "probabilities": [value]}
-            text = json.dumps(head, separators=(",", ":"))[:-1]
-            lines.append(f'{text},"request":{json.dumps(change(row))},"response":{json.dumps(answer)}}}\n')
-        name = f"{time.time_ns()}-{self.written}"
-        (self.folder / f"{name}.jsonl").write_text("".join(lines))
 
 
 @pytest.fixture
@@ -53,7 +24,7 @@ def log(live):
     outcome = train("tiny")
     from tasks.project import load_project
 
-    return Log(live, outcome.candidate, load_project("tiny").features)
+    return ServedLog(live.home, "tiny-v1", outcome.candidate, load_project("tiny").features, ROWS)
 
 
 def kinds() -> list[str]:
