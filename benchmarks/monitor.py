@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import resource
 import shutil
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +24,12 @@ from benchmarks.measure import Measured, measure
 from benchmarks.served_log import ServedLog
 from benchmarks.train import Bench
 
-MAKE = "from flows.ingest import ingest; from flows.train import train; ingest.fn('flights', until='2013-09'); train.fn('flights')"
+MAKE = """
+from flows.ingest import ingest
+from flows.train import train
+ingest.fn("flights", until="2013-09")
+train.fn("flights")
+"""
 SEGMENT = 100_000  # rows
 MANY = 40  # windows
 LEFT = ("predictions", "monitor", "scores", "labels", "reports/flights/drift")
@@ -34,6 +41,8 @@ def main() -> None:
     wanted = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-monitor-") as folder:
         bench = Bench(Path(folder))
+        bench.environment |= {"PENSTOCK_PRODUCTION_PORT": "0", "PENSTOCK_STAGING_PORT": "0"}
+        os.environ |= bench.environment  # for what is read here
         try:
             measure([sys.executable, "-c", MAKE], bench.root, bench.environment, bench.log)
             bench.penstock("up")
@@ -53,9 +62,7 @@ def by_rows(bench: Bench, sizes: list[int]) -> None:
         found, cpu = monitored(bench)
         costs.append(cpu)
         print(f"{rows:>12,} {cpu:>8.1f} {found.wall:>8.1f} {found.peak_mb:>8.0f}", flush=True)
-    for (fewer, low), (more, high) in zip(
-        zip(sizes, costs, strict=True), list(zip(sizes, costs, strict=True))[1:], strict=False
-    ):
+    for (fewer, low), (more, high) in pairwise(zip(sizes, costs, strict=True)):
         print(f"{fewer:,} to {more:,}: CPU grows with the power {math.log(high / low) / math.log(more / fewer):.2f}")
 
 

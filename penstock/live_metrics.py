@@ -16,6 +16,7 @@ from penstock.intervals import Measured, auc_interval, f1_interval, mean_interva
 from penstock.label_config import LabelsConfig
 from penstock.label_coverage import PERIOD, Coverage, at, coverage, with_period
 from penstock.label_rows import LABEL
+from penstock.labels import ARRIVED
 from penstock.refs import Value
 from penstock.served import column_of
 
@@ -109,10 +110,13 @@ def score_windows(
     import polars as pl
 
     found = []
-    for (model,), mine in sorted(rows.group_by("model"), key=lambda pair: str(pair[0][0])):
-        placed = with_period(mine, config)
+    moment = "time_ns" if config.time is None else column_of(config.time)
+    known = rows.filter(pl.col(LABEL).is_not_null())
+    for model in rows["model"].unique().cast(pl.String).sort():
+        mine = rows.lazy().filter(pl.col("model") == model).select(moment, LABEL, ARRIVED).collect()
+        placed = with_period(known.filter(pl.col("model") == model), config)
         for window in coverage(mine, config, now):
-            inside = placed.filter((pl.col(PERIOD) == window.period) & pl.col(LABEL).is_not_null())
+            inside = placed.filter(pl.col(PERIOD) == window.period)
             found.append(_score(str(model), window, inside, slices, min_rows))
     return sorted(found, key=lambda one: (one.coverage.begins, one.model))
 

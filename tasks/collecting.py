@@ -20,7 +20,7 @@ from tasks.compaction import compact
 from tasks.project import schema_text
 from tasks.summaries import window_profile
 
-LONGEST_PROFILE = 2_000_000  # rows of a window that its profile is made of at once
+LONGEST_PROFILE = 250_000  # rows of a window that its profile is made of at once
 
 
 @contextlib.contextmanager

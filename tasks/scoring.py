@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 
 from penstock.collected import Collected
 from penstock.config import Project
+from penstock.label_config import REQUEST_KEY, LabelsConfig
 from penstock.label_coverage import BEGINS, PERIOD, Coverage, coverage, with_period
-from penstock.labels import labelled, served_keys
+from penstock.label_rows import LABEL
+from penstock.labels import ARRIVED, labelled, served_keys
 from penstock.live_metrics import PeriodScores, WindowScore, score_windows
+from penstock.served import column_of
 from tasks import label_store, locks, score_store
 from tasks.caching import task
 from tasks.collected_store import read_some, read_windows
@@ -26,6 +29,9 @@ from tasks.served_store import read_served
 
 if TYPE_CHECKING:
     import polars as pl
+
+PART = 200_000  # rows that are joined with labels at once, about; names are most of their memory
+MOST_PARTS = 16  # since each part reads the files once
 
 
 @task(cached=False, reads=True)
@@ -57,24 +63,38 @@ def label_coverage(project: Project) -> list[Coverage]:
 def period_rows(project: Project, period: str, windows: Sequence[Collected]) -> pl.DataFrame:
     """What served in a period and is to be judged, with its labels: see `penstock.labels.labelled`.
 
-    With the key columns, the time and the slices of the rows, as text. ``windows``: those that have rows of it.
+    With the time and the slices of the rows, as text; without what names a prediction, which is most of the memory.
+    ``windows``: those that have rows of it. Made in parts, the same keys in one part.
     """
     import polars as pl
 
     config, kinds = project.labels, key_kinds(project)
-    fields = tuple(dict.fromkeys((*config.key_columns, *filter(None, (config.time,)), *project.evaluate.slices)))
-    parts = [with_period(read_served([window], fields), config).filter(pl.col(PERIOD) == period) for window in windows]
-    served = pl.concat(parts).drop(PERIOD, BEGINS)
-    keys = pl.DataFrame(dict(zip(config.key, served_keys(served, config, kinds), strict=True))).unique()
-    return labelled(served, label_store.state(project.name, config.key, of=keys), config, kinds)
+    beside = tuple(filter(None, (config.time, *project.evaluate.slices)))
+    fields = tuple(dict.fromkeys((*config.key_columns, *beside)))
+    kept = list(dict.fromkeys(["time_ns", "model", "score", "decision", *map(column_of, beside), LABEL, ARRIVED]))
+    named = ["request_id"] if config.key == REQUEST_KEY else [column_of(name) for name in config.key_columns]
+    parts = min(MOST_PARTS, 1 + sum(window.counts.rows for window in windows) // PART)
+    found = []
+    for part in range(parts):
+        mine = pl.struct(pl.col(named)).hash() % parts == part
+        served = pl.concat([_of_period(read_served([window], fields, mine), period, config) for window in windows])
+        keys = pl.DataFrame(dict(zip(config.key, served_keys(served, config, kinds), strict=True)))
+        state = label_store.state(project.name, config.key, of=keys)
+        rows = labelled(served, state, config, kinds).select(kept)
+        found.append(rows.with_columns(pl.col("model", *map(column_of, project.evaluate.slices)).cast(pl.Categorical)))
+    return pl.concat(found)
+
+
+def _of_period(rows: pl.DataFrame, period: str, config: LabelsConfig) -> pl.DataFrame:
+    import polars as pl
+
+    return with_period(rows, config).filter(pl.col(PERIOD) == period).drop(PERIOD, BEGINS)
 
 
 def _score(project: Project, period: str, numbers: set[int]) -> None:
     known = score_store.read_period(project, period)
     windows = tuple(sorted(numbers | set(known.windows if known else ())))
     rows = period_rows(project, period, read_some(project.name, windows))
-    if rows.is_empty():
-        return
     now, evaluate = datetime.now(UTC), project.evaluate
     (covered,) = coverage(rows, project.labels, now)
     more = known is None or windows != known.windows
@@ -90,7 +110,7 @@ def _with_estimate(project: str, score: WindowScore, before: WindowScore | None,
 
     if before:
         return score.model_copy(update={"estimate": before.estimate})
-    mine = rows.filter(pl.col("model") == score.model)
+    mine = rows.lazy().filter(pl.col("model") == score.model).select("score", "decision").collect()
     found = estimates(project, score.model, mine["score"].to_numpy(), mine["decision"].to_numpy())
     return score.model_copy(update={"estimate": found})
 

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def read_served(windows: Iterable[Collected], fields: tuple[str, ...] = ()) -> pl.DataFrame:
+def read_served(
+    windows: Iterable[Collected], fields: tuple[str, ...] = (), only: pl.Expr | None = None
+) -> pl.DataFrame:
     """The predictions of these windows with the ``fields`` named, as text; a field that a file does not have is null.
 
-    No rows where nothing has been served. Raises DataError for a file that holds something else.
+    ``only``: those of which this is true. No rows where nothing has been served. Raises DataError for a file that holds
+    something else.
     """
     import polars as pl
 
@@ -33,7 +36,8 @@ def read_served(windows: Iterable[Collected], fields: tuple[str, ...] = ()) -> p
                 pl.col(name).cast(pl.String) if name in schema else pl.lit(None, pl.String).alias(name)
                 for name in columns
             ]
-            frames.append(lazy.select(*FIXED, *wanted).collect())
+            rows = lazy.select(*FIXED, *wanted)
+            frames.append((rows if only is None else rows.filter(only)).collect())
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 "Served predictions cannot be read.",
