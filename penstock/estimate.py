@@ -51,10 +51,9 @@ class Estimate(Value):
 
 def estimated(found: Mapping[str, Estimate], names: Collection[str]) -> str:
     """The estimates of these metrics in one line, with 95 % intervals, and what they assume."""
-    shown = [
-        f"{name} about {one.value:.4f} ± {Z * one.standard_error:.4f}" for name, one in found.items() if name in names
-    ]
-    return f"{', '.join(shown)} (an estimate: {ASSUMES})"
+    known = {name: found[name] for name in names if name in found}
+    shown = [f"{name} about {one.value:.4f} ± {Z * one.standard_error:.4f}" for name, one in known.items()]
+    return f"{', '.join(shown)} (an estimate; it assumes {ASSUMES})"
 
 
 def estimate(
