@@ -12,13 +12,13 @@ import yaml
 
 from penstock import gateway, ledger
 from penstock.desired import ENVIRONMENTS, Desired, Environment, Route, unused, used
-from tasks import envoy, locks, release_server, serving, supervision
+from tasks import envoy, locks, ports, release_server, serving, supervision
 from tasks.programs import OWNER
 from tasks.registry import read_ledger
 from tasks.rollback import answering
 from tasks.settings import settings
 
-OURS = {envoy.GATEWAY, "warden"}
+OURS = {*envoy.NAMES, "warden", ports.METRICS}
 PREFECT = {"prefect-server", "prefect-worker"}
 TRIES = 64  # connections, until each Envoy has had one
 

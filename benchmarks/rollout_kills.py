@@ -86,7 +86,7 @@ def victims(kill: str, deploy: subprocess.Popen[str], chance: random.Random) -> 
     if kill == "champion":
         return champion
     if kill == "envoy":
-        return [chance.choice([process["pid"] for process in supervision.group(envoy.GATEWAY)])]
+        return [chance.choice([process["pid"] for process in map(supervision.processes().get, envoy.NAMES)])]
     supervisor = int((settings().home / "supervisor" / "supervisord.pid").read_text())
     if kill == "supervisord":
         return [supervisor]

@@ -2,7 +2,7 @@
 
 Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
 5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 9 a rollout that failed or could not be
-judged; 130 interrupted.
+judged; 10 a release that came out otherwise when it was made again; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from flows import cli_release, cli_watch
+from flows import cli_flows, cli_look, cli_release, cli_watch
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
@@ -47,7 +47,7 @@ def main() -> None:
     penstock rollback flights   back to the release that was healthy before
 
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
-    6 packaging, 7 server, 8 file or lock, 9 rollout, 130 interrupted.
+    6 packaging, 7 server, 8 file or lock, 9 rollout, 10 not reproduced, 130 interrupted.
     """
 
 
@@ -187,15 +187,17 @@ def schema() -> None:
 
 
 @main.command()
-def up() -> None:
+@click.option("--with-prometheus", is_flag=True, help="Also the Prometheus that is installed here.")
+def up(with_prometheus: bool) -> None:
     """Start what is to run: gateway, releases, Prefect server and worker; put deployments in order.
 
     After a power cut, this brings back exactly what served before.
     """
     from tasks import platform
 
-    platform.serve()
     platform.up()
+    if with_prometheus:
+        platform.watch()
     click.echo(platform.status())
 
 
@@ -226,7 +228,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS):
+for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS, *cli_look.COMMANDS, *cli_flows.COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

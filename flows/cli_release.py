@@ -54,9 +54,12 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
     if not dry_run:
+        from tasks.events import tell_server
         from tasks.mlflow_aliases import tell_mlflow
+        from tasks.registry import read_ledger
 
         sys.stdout.flush()  # traffic is back: what follows only tells others
+        tell_server(next(event for event in reversed(read_ledger(name)) if event.kind == "rolled back"))
         problem = tell_mlflow(name)
         if problem:
             click.echo(problem, err=True)

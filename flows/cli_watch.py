@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -38,12 +39,15 @@ def label(project: str, file: str | None, sql: str, query: str, again: bool, as_
 @REASON
 def resume(project: str, reason: str) -> None:
     """Let monitoring ask for trainings again, after it was stopped."""
+    from tasks.events import tell_server
     from tasks.project import config_path
     from tasks.retraining import resume as resume_retraining
 
     name = config_path(project).stem
-    resume_retraining(name, reason)
+    event = resume_retraining(name, reason)
     click.echo(f"{name}: retraining may be asked for again; the ledger has the reason.")
+    sys.stdout.flush()  # what follows only tells others
+    tell_server(event)
 
 
 @click.command()

@@ -60,9 +60,7 @@ def deploy(
         plan = plan_rollout(project, version, uuid.uuid4().hex[:12], force, reason)
         if plan.serves and plan.baked:
             serving.converge()
-            return Deployment(
-                project=plan.project, version=plan.version, result="serving already", serving=plan.version
-            )
+            return plan.ended("serving already", plan.version)
         rollout = Rollout(plan, packaged(plan.project, plan.version), project)
         try:
             failed = _baked(rollout) if plan.serves else roll_out(rollout)
@@ -72,19 +70,10 @@ def deploy(
             return _ended(rollout, "failed" if failed.decision == "fail" else "held", failed.reasons)
         if failed:
             tell_waiting(plan.project, plan.version)
-            return Deployment(
-                project=plan.project, version=plan.version, result="waiting for approval", serving=plan.champion
-            )
+            return plan.ended("waiting for approval", plan.champion)
         confirm_healthy(rollout)
         tell_mlflow(plan.project)
-        deployment = Deployment(
-            project=plan.project,
-            version=plan.version,
-            result="healthy",
-            serving=plan.version,
-            verdicts=tuple(rollout.verdicts),
-        )
-        return _shown(deployment)
+        return _shown(plan.ended("healthy", plan.version, verdicts=rollout.verdicts))
 
 
 def roll_out(rollout: Rollout) -> Verdict | str:
@@ -169,12 +158,5 @@ def _ended(
 ) -> Deployment | State[Deployment]:
     serves = withdraw(rollout, result, reasons)
     tell_mlflow(rollout.plan.project)
-    deployment = Deployment(
-        project=rollout.plan.project,
-        version=rollout.plan.version,
-        result=result,
-        serving=serves,
-        reasons=reasons,
-        verdicts=tuple(rollout.verdicts),
-    )
+    deployment = rollout.plan.ended(result, serves, reasons, rollout.verdicts)
     return rollout_state(_shown(deployment).error())

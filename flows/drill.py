@@ -6,17 +6,17 @@ only. Each round rolls out the same release with one defect. What came of it is 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from flows.deploy import roll_out
 from penstock.config import Project
-from penstock.errors import PenstockError, PlatformError
+from penstock.errors import PackagingError, PenstockError, PlatformError
 from penstock.refs import Value
 from penstock.release_config import RolloutConfig
 from penstock.verdict import Verdict
@@ -27,8 +27,20 @@ from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
 from tasks.rollout_routes import Rollout
 from tasks.settings import settings
 
-FAULTS = ("errors", "errors@canary", "slow", "slow@canary", "shift", "nan", "crash", "leak", "dies@canary")
-SHARED = ("store", "environments", "bentos", "predictions")
+FAULTS = (
+    "errors",
+    "errors@canary",
+    "slow",
+    "slow@canary",
+    "shift",
+    "shift@canary",
+    "nan",
+    "crash",
+    "leak",
+    "dies@canary",
+)
+DOES_NOT_START = "crash"
+SHARED = ("store", "environments", "bentos")
 # enough traffic for a verdict in seconds; the limits are the project's own
 PACE = {
     "traffic": "live",
@@ -41,12 +53,19 @@ PACE = {
 }
 
 
+Result = Literal["failed", "held", "promoted", "broke off"]
+
+
 class Round(Value):
     """One bad release. ``detected``: seconds from the first production request to the verdict; ``recovered``: from
-    the verdict until the champion alone answers. ``failed``: requests that a client saw fail."""
+    the verdict until the champion alone answers. ``failed``: requests that a client saw fail.
+
+    Caught is only a release that was judged, or refused because it does not start. That a rollout ``broke off`` for
+    another reason says nothing of the defect.
+    """
 
     fault: str
-    result: str
+    result: Result
     step: str
     detected: float
     recovered: float
@@ -62,7 +81,8 @@ class Round(Value):
         mark = "✓" if self.passed else "✗"
         times = f"{self.detected:5.1f} s to detect, {self.recovered:4.2f} s to recover" if self.step else " " * 38
         seen = f"{self.failed} of {self.requests:,} requests failed"
-        return f"  {mark} {self.fault:<14} {self.step or 'start':<12} {times}  {seen}"
+        why = "" if self.result == "failed" else f"\n      {self.result}: {self.reason}".rstrip(": ")
+        return f"  {mark} {self.fault:<14} {self.step or 'start':<12} {times}  {seen}{why}"
 
 
 class Drill(Value):
@@ -92,8 +112,7 @@ def drill(config: str, faults: tuple[str, ...] = FAULTS, rate: float = 150) -> D
         home = Path(scratch)
         for name in SHARED:
             (settings().home / name).mkdir(parents=True, exist_ok=True)
-            if name != "predictions":
-                (home / name).symlink_to(settings().home / name)
+            (home / name).symlink_to(settings().home / name)
         said = subprocess.run(
             [sys.executable, "-m", "flows.drill", config, release.version, str(rate), *faults],
             env={
@@ -171,20 +190,25 @@ def _round(project: Project, version: str, fault: str, bodies: list[bytes], rate
     )
 
 
-def _result(rollout: Rollout) -> tuple[str, tuple[str, ...]]:
+def _result(rollout: Rollout) -> tuple[Result, tuple[str, ...]]:
     try:
         found = roll_out(rollout)
+    except PackagingError as error:
+        # every other defect begins with production's requests: a release that did not get there proves nothing
+        return ("failed" if rollout.fault == DOES_NOT_START else "broke off"), _words(error)
     except PenstockError as error:
-        return "failed", (error.what,)
+        return "broke off", _words(error)
     if not isinstance(found, Verdict):
         return "promoted", ()
     return ("failed" if found.decision == "fail" else "held"), found.reasons
 
 
+def _words(error: PenstockError) -> tuple[str, ...]:
+    return (error.what, *filter(None, (error.found,)))
+
+
 def _paced(project: Project) -> Project:
-    rollout = RolloutConfig.model_validate(
-        {**project.rollout.model_dump(), **PACE, "traffic": "live", "min_requests": 30}
-    )
+    rollout = RolloutConfig.model_validate({**project.rollout.model_dump(), **PACE})
     return project.model_copy(update={"rollout": rollout})
 
 
@@ -218,4 +242,4 @@ def _registered_again(project: str, version: str) -> str:
 
 if __name__ == "__main__":
     found = sandboxed(sys.argv[1], sys.argv[2], float(sys.argv[3]), tuple(sys.argv[4:]))
-    sys.stdout.write(json.dumps(found.model_dump()) + "\n")
+    sys.stdout.write(found.model_dump_json() + "\n")

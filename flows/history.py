@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from penstock import ledger
 from penstock.errors import ConfigError
-from penstock.ledger import Event, Tenure
+from penstock.ledger import Event, Tenure, moment
 from penstock.refs import Value
 from tasks.project import config_path
 from tasks.registry import read_ledger
@@ -21,14 +21,10 @@ class History(Value):
     quarantined: dict[str, str]
 
     def __str__(self) -> str:
-        lines = []
-        for event in self.events:
-            subject = event.version or "candidate"
-            lines.append(f"{_moment(event.time)}  {subject:<14} {event.kind:<13} {event.by:<16} {event.reason}")
-        lines.append("")
+        lines = [*(event.line(by=True) for event in self.events), ""]
         lines += [
-            f"{tenure.version:<14} served from {_moment(tenure.since)} "
-            + (f"to {_moment(tenure.until)}" if tenure.until else "until now")
+            f"{tenure.version:<14} served from {moment(tenure.since)} "
+            + (f"to {moment(tenure.until)}" if tenure.until else "until now")
             + (f"; in quarantine: {self.quarantined[tenure.version]}" if tenure.version in self.quarantined else "")
             for tenure in self.tenures
         ]
@@ -54,16 +50,12 @@ def served_at(config: str, time: str) -> Tenure | None:
     """
     name = config_path(config).stem
     try:
-        moment = datetime.fromisoformat(time)
+        asked = datetime.fromisoformat(time)
     except ValueError:
         raise ConfigError(
             "This is no time.", where="--at", found=time, allowed="2026-03-01, 2026-03-01T14:30, 2026-03-01T14:30+01:00"
         ) from None
     if len(time) <= len("2026-03-01"):
-        moment = moment.replace(hour=23, minute=59, second=59)
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return ledger.serving_at(read_ledger(name), moment.isoformat(timespec="milliseconds"))
-
-
-def _moment(time: str) -> str:
-    return time[:19].replace("T", " ")
+        asked = asked.replace(hour=23, minute=59, second=59)
+    asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
+    return ledger.serving_at(read_ledger(name), asked.isoformat(timespec="milliseconds"))

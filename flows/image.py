@@ -6,7 +6,6 @@ import shlex
 from datetime import datetime
 
 from penstock import ledger
-from penstock.errors import StorageError
 from penstock.refs import Value
 from tasks.containers import Image, build_image
 from tasks.ledger_store import read_all
@@ -42,12 +41,10 @@ def image(config: str, version: str = "", backend: str = "", tag: str = "", opti
     """
     project = config_path(config).stem
     release = packaged(project, version)
-    package = release.candidate.package
     made = ledger.find(read_all(project), release.version)
-    if package is None or made is None:
-        raise StorageError("The release has no package.", where=release.version)
+    assert made is not None  # or it would not have been found
     registered = int(datetime.fromisoformat(made.time).timestamp())
-    built = build_image(package, release.version, registered, backend, tag, options)
+    built = build_image(release.package, release.version, registered, backend, tag, options)
     facts = {
         "image": built.id, "digest": built.digest, "bento": built.bento, "tag": built.tag, "backend": built.backend,
     }  # fmt: skip

@@ -11,6 +11,7 @@ import functools
 import gc
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import Rejected, RolloutError
@@ -74,9 +75,13 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             if FlowRunContext.get() is not None:
                 return super().__call__(*args, **kwargs)
+            from prefect import tags
+
+            from tasks.events import run_tag
             from tasks.platform import connected
 
-            with connected():
+            config = Path(str(args[0] if args else kwargs.get("config", "")))
+            with connected(), tags(run_tag(config.stem)):
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)

@@ -7,11 +7,10 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from penstock.errors import DataError
 from penstock.refs import Value
 from tasks.model_server import Server, running_server, unpacked
 from tasks.project import load_project, recorded_project
-from tasks.registry import find_release, recorded_candidate
+from tasks.releases import packaged
 from tasks.samples import example_row
 from tasks.serving_env import serving_python
 
@@ -35,14 +34,11 @@ def serving(config: str, version: str = "", port: int = 0) -> Iterator[tuple[Ser
 
     Raises DataError when there is no such release, PlatformError when the port is taken.
     """
-    project = load_project(config)
-    release = find_release(project.name, version)
-    candidate = recorded_candidate.fn(release)
-    if candidate.package is None:
-        raise DataError(f"`{release.version}` has no package.", next_step=f"penstock run {project.name}")
-    folder = unpacked(candidate.package)
+    release = packaged(load_project(config).name, version)
+    candidate = release.candidate
+    folder = unpacked(release.package)
     row = example_row(candidate.splits, recorded_project(candidate.lineage.config).features)
     with running_server(folder, serving_python(folder / "src" / "requirements.txt"), port) as server:
         body = shlex.quote(json.dumps(row))
         curl = f"curl -s {server.address}/v1/predict -H 'Content-Type: application/json' -d {body}"
-        yield Serving(version=release.version, bento=candidate.package.tag, address=server.address, curl=curl), server
+        yield Serving(version=release.version, bento=release.package.tag, address=server.address, curl=curl), server

@@ -72,9 +72,7 @@ class Status(Value):
                     f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
                 )
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
-            for event in project.events:
-                subject = event.version or "candidate"
-                lines.append(f"  {event.time[:19].replace('T', ' ')}  {subject:<14} {event.kind:<13} {event.reason}")
+            lines += [f"  {event.line()}" for event in project.events]
         return "\n".join([*(lines or ["No project yet."]), "", self.services, *self.problems])
 
 

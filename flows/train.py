@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
 from penstock.candidate import Candidate, Outcome, Release
-from tasks import events
 from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
@@ -109,8 +108,6 @@ def _trained(project: Project, revision: str) -> Outcome:
         check=check,
     )
     release = register(candidate)
-    if not is_planning() and release.verdict == "blessed" and release.new:
-        events.tell("release.blessed", project.name, version=release.version)
     return _told(candidate, release, project)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from penstock.alert_config import AlertsConfig
 from penstock.errors import ConfigError
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
@@ -230,6 +231,11 @@ class Project(Section):
     monitor: MonitorConfig = MonitorConfig()
     labels: LabelsConfig = LabelsConfig()
     retrain: RetrainConfig = RetrainConfig()
+    alerts: AlertsConfig = Field(
+        default_factory=dict,
+        description="Who is told of what: a channel's name, and any of `all`, `gate`, `rollout`, `approval`, `drift`, "
+        "`schema`, `performance`, `retraining`, `crash`. Addresses are not here: see [alerts.md](alerts.md).",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Project:

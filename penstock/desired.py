@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.errors import PlatformError
+from penstock.ledger import Kind
 from penstock.refs import Package, Value
 from penstock.release_config import LogConfig, ServeConfig
 
@@ -42,7 +43,8 @@ class Server(Value):
 class Route(Value):
     """Who answers a project's requests in one environment.
 
-    ``weight``: percent of requests that the challenger answers first; when it fails, the champion answers them.
+    ``weight``: percent of requests that the challenger answers first; when it fails, the champion answers them, and
+    what the champion fails in turn, the challenger.
     ``fallback``: who answers what the champion fails, while a champion is new; left out, the champion itself again.
     ``mirror``: the challenger also gets a copy of every request, and its answers go nowhere.
     ``rollout``: the rollout that put the challenger here; it also salts who is in the canary.
@@ -61,14 +63,30 @@ class Route(Value):
         return tuple(filter(None, (self.champion, self.challenger, self.fallback)))
 
 
+class Note(Value):
+    """What the ledger is to be told of a change: an event's fields. ``change`` names the change, whose notes are told
+    once, whoever tells them."""
+
+    change: str
+    kind: Kind
+    version: str
+    reason: str
+    facts: dict[str, str] = Field(default_factory=dict)
+
+
 class Desired(Value):
-    """The whole of it. ``revision`` rises with every change."""
+    """The whole of it. ``revision`` rises with every change.
+
+    ``untold``: by project, what was changed and the ledger may not know yet. It is written with the change itself, so
+    that who serves and why cannot come apart when a process is killed in between.
+    """
 
     revision: int = 0
     ports: Ports = Ports()
     servers: dict[str, Server] = Field(default_factory=dict)
     production: dict[str, Route] = Field(default_factory=dict)
     staging: dict[str, Route] = Field(default_factory=dict)
+    untold: dict[str, tuple[Note, ...]] = Field(default_factory=dict)
 
     def routes(self, environment: Environment) -> dict[str, Route]:
         return self.production if environment == "production" else self.staging
@@ -92,6 +110,17 @@ def with_route(desired: Desired, environment: Environment, project: str, route: 
             )
     routes = {name: found for name, found in desired.routes(environment).items() if name != project}
     return desired.model_copy(update={environment: routes | ({project: route} if route else {})})
+
+
+def with_untold(desired: Desired, project: str, *notes: Note) -> Desired:
+    known = desired.untold.get(project, ())
+    return desired.model_copy(update={"untold": {**desired.untold, project: (*known, *notes)}})
+
+
+def without_untold(desired: Desired, project: str, told: tuple[Note, ...]) -> Desired:
+    left = tuple(note for note in desired.untold.get(project, ()) if note not in told)
+    others = {name: notes for name, notes in desired.untold.items() if name != project}
+    return desired.model_copy(update={"untold": others | ({project: left} if left else {})})
 
 
 def used(desired: Desired) -> set[str]:

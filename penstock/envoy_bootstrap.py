@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.desired import Ports
-from penstock.gateway import TYPES, endpoint
+from penstock.gateway import TYPES
 
 # ms, a quarter apart: with wider ones, the bound of what is slow is rounded up past what it is to catch
 BUCKETS = tuple(step * ten for ten in (1, 10, 100, 1000) for step in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8))
@@ -21,7 +21,6 @@ def bootstrap(ports: Ports, folder: str, errors: str) -> dict[str, Any]:
     listeners = [
         _listener("production", ports.production, folder, errors),
         _listener("staging", ports.staging, folder, errors),
-        _metrics_listener(ports.metrics),
     ]
     source = {"resource_api_version": "V3", "path_config_source": _watched(folder, "clusters")}
     connections = TYPES + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
@@ -45,12 +44,9 @@ def bootstrap(ports: Ports, folder: str, errors: str) -> dict[str, Any]:
 
 
 def administration(path: str) -> dict[str, Any]:
-    """What one Envoy has for itself, to be merged into `bootstrap()`: the admin socket, and metrics by way of it."""
-    cluster = {"name": "admin", "connect_timeout": "1s", "load_assignment": endpoint("admin", path)}
-    return {
-        "admin": {"address": {"pipe": {"path": path, "mode": 0o600}}},
-        "static_resources": {"clusters": [cluster]},
-    }
+    """What one Envoy has for itself, to be merged into `bootstrap()`: the admin socket. It can also stop Envoy, so
+    its metrics are read by way of `tasks/metrics_server.py`."""
+    return {"admin": {"address": {"pipe": {"path": path, "mode": 0o600}}}}
 
 
 def _listener(name: str, port: int, folder: str, errors: str) -> dict[str, Any]:
@@ -89,20 +85,6 @@ def _listener(name: str, port: int, folder: str, errors: str) -> dict[str, Any]:
         ],
     }
     return _http_listener(name, port, manager) | {"per_connection_buffer_limit_bytes": BUFFER_BYTES}
-
-
-def _metrics_listener(port: int) -> dict[str, Any]:
-    """Only what Prometheus reads of the admin interface, which can also stop Envoy."""
-    paths = {"/metrics": "/stats/prometheus", "/ready": "/ready"}
-    found = [
-        {"match": {"path": path}, "route": {"cluster": "admin", "prefix_rewrite": real}} for path, real in paths.items()
-    ]
-    manager = {
-        "stat_prefix": "metrics",
-        "route_config": {"virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": found}]},
-        "http_filters": [_filter("router", "extensions.filters.http.router.v3.Router")],
-    }
-    return _http_listener("metrics", port, manager)
 
 
 def _http_listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:

@@ -91,3 +91,9 @@ class Rejected(PenstockError):
 
     exit_code = 3
     outcome: object = None
+
+
+class ReproductionError(PenstockError):
+    """A release was made again from its record, and came out otherwise."""
+
+    exit_code = 10

@@ -1,13 +1,15 @@
 """The gateway's clusters and routes, derived from what is desired, as Envoy reads them (tried with 1.40).
 
-A request is tried by the split (champion and challenger by weight), and each further time by the champion, or while
-that one is new by the champion of before: a new release that fails costs no client anything, and its failures still
-stand in its own counters. A route that names an unknown cluster is refused, and the old routes stay. What an Envoy
-starts with is in `penstock/envoy_bootstrap.py`.
+A request is tried by the split (champion and challenger by weight), and then by the champion, or while that one is new
+by the champion of before: a new release that fails costs no client anything, and its failures still stand in its own
+counters. If that try fails too, it is the other one's turn: a challenger that answers is better than a champion that
+has no process left. A route that names an unknown cluster is refused, and the old routes stay. What an Envoy starts
+with is in `penstock/envoy_bootstrap.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -95,7 +97,8 @@ def _project_routes(desired: Desired, project: str, route: Route) -> list[dict[s
             "buffer": {"max_request_bytes": limit},
         }
     }
-    champion = {"timeout": "5s", **_specifier([{"cluster_name": route.champion, "weight": 100}], route), **_retry("2s")}
+    alone = [{"cluster_name": route.champion, "weight": 100}]
+    champion = {"timeout": "5s", **_specifier(alone, route.fallback or route.champion), **_retry("2s")}
     found = [
         {
             "name": f"{project} {verb}",
@@ -125,7 +128,7 @@ def _judged(route: Route) -> dict[str, Any]:
     action = {
         "timeout": _seconds(route.serve.timeout_seconds),
         "hash_policy": [{"header": {"header_name": route.serve.sticky_header, **_salt(route.rollout)}}],
-        **_specifier(split, route),
+        **_specifier(split, route.fallback or route.champion, route.challenger if route.weight else route.champion),
         **_retry(_seconds(route.serve.try_timeout_seconds)),
     }
     if route.challenger and route.mirror:
@@ -139,10 +142,11 @@ def _judged(route: Route) -> dict[str, Any]:
     return action
 
 
-def _specifier(split: list[dict[str, Any]], route: Route) -> dict[str, Any]:
+def _specifier(split: list[dict[str, Any]], *stand_ins: str) -> dict[str, Any]:
+    """Tried by the split first, and then by the ``stand_ins`` in turn."""
     again = [
-        {"name": f"again {number}", "clusters": [{"cluster_name": route.fallback or route.champion, "weight": 100}]}
-        for number in range(1, RETRIES + 1)
+        {"name": f"again {number}", "clusters": [{"cluster_name": version, "weight": 100}]}
+        for number, version in zip(range(1, RETRIES + 1), itertools.cycle(stand_ins), strict=False)
     ]
     kind = TYPES + "extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"
     groups = [{"name": "split", "clusters": split}, *again]

@@ -30,6 +30,8 @@ Kind = Literal[
     "stopped",  # its rollout broke off: the process that led it ended
     "drilled",  # a rollback drill was run
     "containerized",  # a container image was built of it; the facts name the image and the Bento by digest
+    "reproduced",  # was made again from its record: the same model, metrics and Bento
+    "not reproduced",  # ... and something came out otherwise; the facts say what
     "alarm",  # monitoring found something wrong with what it is asked or answers
     "alarm cleared",  # ... and no longer does
     "retrain asked",  # a new training was asked for because of an alarm
@@ -57,6 +59,16 @@ class Event(Value):
     reason: str
     record: FileRef
     facts: dict[str, str]
+
+    def line(self, *, by: bool = False) -> str:
+        """The event as people read it; ``by``: with who did it."""
+        who = f"{self.by:<16} " if by else ""
+        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{self.reason}"
+
+
+def moment(time: str, *, seconds: bool = True) -> str:
+    """An ISO 8601 time as people read it, to the second or the minute."""
+    return time[: 19 if seconds else 16].replace("T", " ")
 
 
 def next_version(events: Sequence[Event], project: str) -> str:

@@ -28,6 +28,23 @@ class Plan(Value):
     baked: bool
     id: str
 
+    def ended(
+        self,
+        result: Result,
+        serving: str,
+        reasons: tuple[str, ...] = (),
+        verdicts: Sequence[tuple[str, Verdict]] = (),
+    ) -> Deployment:
+        """How it ended, and who serves now."""
+        return Deployment(
+            project=self.project,
+            version=self.version,
+            result=result,
+            serving=serving,
+            reasons=reasons,
+            verdicts=tuple(verdicts),
+        )
+
 
 class Deployment(Value):
     """How a deploy ended, and who serves now."""

@@ -68,13 +68,18 @@ def collect_window(project: Project, close: bool = False) -> Collected | None:
 
 
 def kept_fields(project: Project) -> dict[str, str]:
-    """The fields of the rows that are compacted, and their polars type: features, slices, and what labels need."""
+    """The fields of the rows that are compacted, and their polars type: features, slices, and what labels need.
+
+    Times and hashed values are text in a request, and stay it: `label_rows.as_moment` reads them.
+    """
     columns = parse_schema(schema_text(project), project.schema_file).columns
     labels = project.labels
     names = [*project.features.names, *project.evaluate.slices, *labels.key_columns, *filter(None, (labels.time,))]
     log = project.serve.log
     return {
-        name: "String" if name in log.hash else columns[name].dtype.partition("(")[0]
+        name: "String"
+        if name in log.hash or columns[name].dtype.startswith("Date")
+        else columns[name].dtype.partition("(")[0]
         for name in dict.fromkeys(names)
         if name in columns and name not in log.drop and name != project.features.label
     }

@@ -8,50 +8,80 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from penstock.errors import ConfigError, PlatformError
-from tasks import locks
+from penstock.refs import Value
+from tasks import locks, server_records
+from tasks.changes import Change, Done
 from tasks.settings import settings
 from tasks.source import CODE
-from tasks.store import write_atomic
+
+RECORD = "deployed"
 
 
-def ensure_deployments() -> list[str]:
-    """Deploy what the server lacks, or all if `prefect.yaml` or the flows changed; returns what was deployed, by name.
+class Wanted(Value):
+    """What `prefect.yaml` says of one deployment. ``project``: whom it works for; ``slugs``: of its schedules."""
+
+    project: str
+    slugs: frozenset[str]
+
+
+class Deployments(Value):
+    """What was done, and the ids of what is there: project -> `flow/deployment` -> id."""
+
+    changes: tuple[Change, ...]
+    ids: dict[str, dict[str, str]]
+
+
+def ensure_deployments() -> Deployments:
+    """The work pool, and what the server lacks of `prefect.yaml`, or all of it if that or the flows changed.
 
     Raises ConfigError when the file is wrong, PlatformError with Prefect's words when it refuses.
     """
     path = settings().root / "prefect.yaml"
     wanted = _wanted(path)
     stamp = _stamp(path)
-    with locks.exclusive("deployments"), _readable_errors():
-        before = _deployed()
-        if before.get("stamp") == stamp and not _missing(wanted):
-            return []
+    with locks.exclusive("deployments"), readable_errors():
+        pool = _ensure_pool()
+        before = server_records.read(RECORD)
+        there = _there(wanted)
+        if before.get("stamp") == stamp and set(there) == set(wanted):
+            return _done(wanted, there, [pool, *_changes("kept", wanted)])
         names = set(before.get("names", []))
-        _record_deployed("", names | set(wanted))  # if this breaks off, what it did is known to be ours
-        _ensure_pool()
+        _record("", names | set(wanted))  # if this breaks off, what it did is known to be ours
+        changes = [pool, *_changes("updated", there), *_changes("created", set(wanted) - set(there))]
         if wanted:
             _deploy()
-            missing = _missing(wanted)
+            there = _there(wanted)
+            missing = sorted(set(wanted) - set(there))
             if missing:
                 raise _refused(f"{', '.join(missing)} is not there afterwards")
-        _remove_others(wanted, names)
-        _record_deployed(stamp, set(wanted))
-    return sorted(wanted)
+        changes += _remove_others(wanted, names)
+        _record(stamp, set(wanted))
+    return _done(wanted, there, changes)
 
 
-def _wanted(path: Path) -> dict[str, set[str]]:
-    """``{"flow/deployment": slugs of its schedules}``. Every schedule needs a slug: without, Prefect cannot tell."""
+def _changes(done: Done, names: Iterable[str]) -> list[Change]:
+    return [Change(done=done, kind="deployment", name=name) for name in sorted(names)]
+
+
+def _done(wanted: Mapping[str, Wanted], there: Mapping[str, str], changes: list[Change]) -> Deployments:
+    ids: dict[str, dict[str, str]] = {}
+    for name, found in there.items():
+        ids.setdefault(wanted[name].project, {})[name] = found
+    return Deployments(changes=tuple(changes), ids=ids)
+
+
+def _wanted(path: Path) -> dict[str, Wanted]:
+    """By `flow/deployment`. Every schedule needs a slug: without, Prefect cannot tell."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         found = {}
@@ -64,8 +94,9 @@ def _wanted(path: Path) -> dict[str, set[str]]:
                     where=f"{path.name}, deployment {deployment['name']}",
                     next_step="give it one: without, a schedule that was taken out goes on",
                 )
-            found[f"{flow}/{deployment['name']}"] = set(slugs)
-    except (yaml.YAMLError, KeyError, AttributeError, TypeError, OSError) as error:
+            config = (deployment.get("parameters") or {}).get("config", deployment["name"])
+            found[f"{flow}/{deployment['name']}"] = Wanted(project=Path(str(config)).stem, slugs=frozenset(slugs))
+    except (yaml.YAMLError, KeyError, AttributeError, TypeError, ValidationError, OSError) as error:
         raise ConfigError("The deployments cannot be read.", where=path.name, found=f"{error!r}"[:200]) from None
     return found
 
@@ -77,57 +108,40 @@ def _stamp(path: Path) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _deployed() -> dict[str, Any]:
-    """What this checkout has put onto the server: ``{"stamp": ..., "names": [...]}``."""
-    try:
-        found = json.loads(_record().read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _record(stamp: str, names: set[str]) -> None:
+    server_records.write(RECORD, {"stamp": stamp, "names": sorted(names)})
 
 
-def _record_deployed(stamp: str, names: set[str]) -> None:
-    write_atomic(_record(), json.dumps({"stamp": stamp, "names": sorted(names)}).encode())
-
-
-def _record() -> Path:
-    """One file for each server: what was deployed on one says nothing of another."""
-    from tasks.platform import named_server
-
-    server = named_server()
-    name = "-" + hashlib.sha256(server.encode()).hexdigest()[:12] if server else ""
-    return settings().prefect_home / f"deployed{name}.json"
-
-
-def _missing(wanted: dict[str, set[str]]) -> list[str]:
-    """Those that the server does not have: they never came, or somebody deleted them there."""
+def _there(names: Iterable[str]) -> dict[str, str]:
+    """Ids of those that the server has. One that is missing never came, or somebody deleted it there."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    missing = []
+    found = {}
     with get_client(sync_client=True) as client:
-        for name in wanted:
-            try:
-                client.read_deployment_by_name(name)
-            except ObjectNotFound:
-                missing.append(name)
-    return missing
+        for name in names:
+            with contextlib.suppress(ObjectNotFound):
+                found[name] = str(client.read_deployment_by_name(name).id)
+    return found
 
 
-def _ensure_pool() -> None:
+def _ensure_pool() -> Change:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
     from tasks.platform import POOL
 
-    template = ProcessWorker.get_default_base_job_template()
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
         try:
+            client.read_work_pool(POOL)
+        except ObjectNotFound:
+            from prefect.workers.process import ProcessWorker
+
+            template = ProcessWorker.get_default_base_job_template()
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        except ObjectAlreadyExists:
-            return
+            return Change(done="created", kind="work pool", name=POOL)
+    return Change(done="kept", kind="work pool", name=POOL)
 
 
 def _deploy() -> None:
@@ -149,12 +163,12 @@ def _refused(found: str) -> PlatformError:
         "Prefect refused the deployments.",
         where=str(settings().root / "prefect.yaml"),
         found=found,
-        next_step="correct prefect.yaml, then: penstock up",
+        next_step="correct prefect.yaml, then: penstock deploy-flows",
     )
 
 
 @contextlib.contextmanager
-def _readable_errors() -> Iterator[None]:
+def readable_errors() -> Iterator[None]:
     """Turns what Prefect's client raises into PlatformError: no right to it, or a server that went away."""
     from httpx import HTTPError
 
@@ -165,22 +179,24 @@ def _readable_errors() -> Iterator[None]:
             "The Prefect server did not do what deploying needs.",
             where=os.environ.get("PREFECT_API_URL", ""),
             found=str(error).splitlines()[0][:300] if str(error) else type(error).__name__,
-            next_step="penstock up, once it answers",
+            next_step="penstock deploy-flows, once it answers",
         ) from error
 
 
-def _remove_others(wanted: dict[str, set[str]], before: set[str]) -> None:
+def _remove_others(wanted: Mapping[str, Wanted], before: set[str]) -> list[Change]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
+    changes = []
     with get_client(sync_client=True) as client:
         for name in sorted(before - set(wanted)):
-            try:
+            with contextlib.suppress(ObjectNotFound):
                 client.delete_deployment(client.read_deployment_by_name(name).id)
-            except ObjectNotFound:
-                continue
-        for name, slugs in wanted.items():
+                changes.append(Change(done="removed", kind="deployment", name=name))
+        for name, want in wanted.items():
             deployment = client.read_deployment_by_name(name)
             for schedule in deployment.schedules:
-                if schedule.slug not in slugs:
+                if schedule.slug not in want.slugs:
                     client.delete_deployment_schedule(deployment.id, schedule.id)
+                    changes.append(Change(done="removed", kind="schedule", name=f"{name}, {schedule.slug}"))
+    return changes

@@ -5,7 +5,6 @@ Reads only its arguments; writes `<home>/reports/<project>/drift/` and Prefect's
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -66,7 +65,7 @@ def write_drift_report(
     name = datetime.fromtimestamp(window.end, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     with store.readable_errors(folder):
         store.write_atomic(folder / f"{name}.html", html)
-        store.write_atomic(folder / f"{name}.json", json.dumps(ref.model_dump(), sort_keys=True).encode())
+        store.write_atomic(folder / f"{name}.json", ref.model_dump_json().encode())
         store.write_atomic(folder / f"{LATEST}.html", html)
     artifacts.markdown(f"{project.replace('_', '-')}-drift", _markdown(project, windows[-1], alarm))
     return ref

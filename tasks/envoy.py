@@ -13,7 +13,7 @@ from urllib.parse import quote
 from penstock.errors import PlatformError
 from tasks import sockets, supervision
 
-GATEWAY, COUNT = "gateway", 2  # two on the same ports: one may die, or be restarted, and the other answers
+COUNT = 2  # on the same ports: one may die, or be restarted, and the other answers
 CONFIRM_SECONDS = 15.0
 DRAIN_SECONDS = 6.0  # twice what an Envoy gives its clients: `--drain-time-s`
 SILENT = (OSError, http.client.HTTPException)
@@ -32,8 +32,16 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+def program(number: int) -> str:
+    """The name of an Envoy's program."""
+    return f"gateway-{number}"
+
+
+NAMES = tuple(map(program, range(COUNT)))
+
+
 def admin_socket(number: int) -> Path:
-    return sockets.folder() / f"{GATEWAY}-{number}.{supervision.run_id()}.sock"
+    return sockets.folder() / f"{program(number)}.{supervision.run_id()}.sock"
 
 
 def ask(number: int, path: str) -> str:
@@ -75,24 +83,34 @@ def refusals(name: str) -> list[int]:
     return [_refused(_delivery(number, name)) for number in range(COUNT)]
 
 
-def all_live(seconds: float = 10) -> bool:
-    """Wait until every Envoy accepts requests; False if one does not within ``seconds``."""
+def all_live() -> bool:
+    """Wait until every Envoy accepts requests; False if one does not within ten seconds."""
+    return all(map(is_live, range(COUNT)))
+
+
+def is_live(number: int, seconds: float = 10) -> bool:
+    """Wait until an Envoy accepts requests; False if it does not within ``seconds``."""
     end = time.monotonic() + seconds
-    for number in range(COUNT):
-        while True:
-            with contextlib.suppress(*SILENT):
-                if ask(number, "/ready").startswith("LIVE"):
-                    break
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.02)
-    return True
+    while time.monotonic() < end:
+        with contextlib.suppress(*SILENT):
+            if ask(number, "/ready").startswith("LIVE"):
+                return True
+        time.sleep(0.02)
+    return False
 
 
 def drain_others() -> None:
-    """Have the Envoys that outlived their supervisord say goodbye: each answer closes its connection. Returns when
-    nobody is connected to them, or the last have had the time that Envoy gives them."""
-    waiting = set(sockets.folder().glob(f"{GATEWAY}-*.sock")) - set(map(admin_socket, range(COUNT)))
+    """`drain` the Envoys that outlived their supervisord."""
+    _drain(set(sockets.folder().glob("gateway-*.sock")) - set(map(admin_socket, range(COUNT))))
+
+
+def drain(number: int) -> None:
+    """Have an Envoy say goodbye: each answer closes its connection, and then it listens no more. Returns when nobody is
+    connected to it, or the last have had the time that Envoy gives them."""
+    _drain({admin_socket(number)})
+
+
+def _drain(waiting: set[Path]) -> None:
     end = time.monotonic() + DRAIN_SECONDS
     for admin in list(waiting):
         try:
@@ -101,14 +119,18 @@ def drain_others() -> None:
             waiting.discard(admin)
     while waiting and time.monotonic() < end:
         time.sleep(0.1)
-        waiting = {admin for admin in waiting if _connections(admin)}
+        waiting = {admin for admin in waiting if _is_busy(admin)}
 
 
-def _connections(admin: Path) -> int:
+def _is_busy(admin: Path) -> bool:
+    """Whether anybody is connected, or may still be: the listeners stop when the time to drain is up."""
+    names = "^listener_manager\\.(total_listeners_active|listener_stopped)$"
     try:
-        return sum(map(int, _stats(admin, "^http\\.(production|staging)\\.downstream_cx_active$").values()))
+        found = {name.rpartition(".")[2]: int(value) for name, value in _stats(admin, names).items()}
+        connected = _stats(admin, "^http\\.(production|staging)\\.downstream_cx_active$").values()
     except SILENT:
-        return 0
+        return False
+    return found["listener_stopped"] < found["total_listeners_active"] or any(map(int, connected))
 
 
 def wait_healthy(versions: set[str], seconds: float = 10) -> None:
@@ -169,12 +191,11 @@ def _refused(delivery: dict[str, str]) -> int:
 def _not_taken(number: int, revision: str, what: str) -> PlatformError:
     return PlatformError(
         f"Envoy {number} does not have the new configuration: {what}. The old one is in force.",
-        where=str(supervision.logs() / f"{GATEWAY}.log"),
-        found=f"revision {revision}: {supervision.last_words(GATEWAY)}",
+        where=str(supervision.logs() / f"{program(number)}.log"),
+        found=f"revision {revision}: {supervision.last_words(program(number))}",
         next_step="penstock up",
     )
 
 
 def _runs(number: int) -> bool:
-    state = supervision.processes().get(f"{GATEWAY}_{number}", {}).get("statename")
-    return state in ("STARTING", "RUNNING")
+    return supervision.processes().get(program(number), {}).get("statename") in ("STARTING", "RUNNING")

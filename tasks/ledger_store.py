@@ -16,6 +16,7 @@ from typing import Any
 
 from penstock.errors import StorageError
 from penstock.ledger import Event, require_unbroken
+from tasks import events as prefect_events
 from tasks import numbered
 from tasks.settings import settings
 from tasks.store import readable_errors
@@ -33,6 +34,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
     """Append what ``make`` says, given the events so far: an event's fields without number, time and author.
 
     If another process is faster, ``make`` is asked again with its event added. None from ``make`` appends nothing.
+    Inside a flow, Prefect is told of it too.
     """
     folder = _folder(project)
     with readable_errors(folder):
@@ -47,6 +49,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
                 numbered.create(folder, event.sequence, event)
             except FileExistsError:
                 continue
+            prefect_events.tell_of(event)
             return event
 
 

@@ -19,7 +19,7 @@ from penstock.refs import Package
 from tasks import locks, store
 from tasks.mortal import MORTAL
 from tasks.packaging import content_digest, unpack
-from tasks.settings import settings
+from tasks.settings import QUIET, settings
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0  # a little longer than the server lets running requests finish
@@ -97,6 +97,18 @@ def running_server(bento: Path, python: Path, port: int = 0) -> Iterator[Server]
             _stop(process)
 
 
+def bentoml_environment(state: Path) -> dict[str, str]:
+    """What a model server has to find in its environment; ``state`` is a folder of its own, with `metrics` in it."""
+    return {
+        "HOME": str(state),
+        "BENTOML_HOME": str(state / "bentoml"),  # shared, one server would wipe another's metrics
+        "PROMETHEUS_MULTIPROC_DIR": str(state / "metrics"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "DO_NOT_TRACK": "true",
+        "OMP_WAIT_POLICY": QUIET["OMP_WAIT_POLICY"],
+    }
+
+
 def api_key() -> dict[str, str]:
     """The header that a request needs where the servers want a key."""
     key = os.environ.get("PENSTOCK_API_KEY", "")
@@ -120,14 +132,7 @@ def _listen(port: int) -> socket.socket:
 def _environment(state: Path) -> dict[str, str]:
     """What the server sees: the machine's own variables, and none of Python's, Penstock's or Prefect's."""
     kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {
-        "HOME": str(state),
-        "BENTOML_HOME": str(state / "bentoml"),  # shared, one server would wipe another's metrics
-        "PROMETHEUS_MULTIPROC_DIR": str(state / "metrics"),
-        "BENTOML_DO_NOT_TRACK": "true",
-        "DO_NOT_TRACK": "true",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+    return {name: os.environ[name] for name in kept if name in os.environ} | bentoml_environment(state)
 
 
 def _wait_ready(address: str, process: subprocess.Popen[bytes], log: Path, began: float) -> None:

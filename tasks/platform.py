@@ -50,15 +50,18 @@ class Service(Value):
 
 
 class PlatformStatus(Value):
-    """What runs. ``api`` is empty when no server is known."""
+    """What runs. ``api`` is empty when no server is known; ``metrics`` and ``prometheus`` when they are not served."""
 
     services: tuple[Service, ...]
     api: str
     ui: str
+    metrics: str
+    prometheus: str
 
     def __str__(self) -> str:
         lines = [str(service) for service in self.services] or ["no services run; `penstock up` starts them"]
-        return "\n".join([*lines, *([f"Prefect         {self.ui}"] if self.ui else [])])
+        places = {"Prefect": self.ui, "Metrics": self.metrics, "Prometheus": self.prometheus}
+        return "\n".join([*lines, *(f"{name:<15} {place}" for name, place in places.items() if place)])
 
 
 def prefect_environment() -> None:
@@ -141,16 +144,24 @@ def ensure_server() -> str:
 
 
 def up() -> None:
-    """Server, deployments of `prefect.yaml`, worker: all there and in order."""
-    from tasks.deployments import ensure_deployments
+    """What serves; then server, deployments of `prefect.yaml`, alerts, worker: all there and in order."""
+    from tasks.deploying import deploy_flows
 
+    serve()  # first: it needs no Prefect, and its clients wait
     with connected(), observed("deployments") as step:
-        deployed = ensure_deployments()
-        step.summary, step.quiet = ", ".join(deployed), not deployed
+        deployed, _ = deploy_flows()
+        step.summary, step.quiet = deployed.news(), not deployed.news()
     with observed("worker") as step:
         ensure_worker()
         step.quiet = True
-    serve()
+
+
+def watch() -> None:
+    """Prometheus too. Raises ConfigError if it is not installed, PlatformError if it does not come up."""
+    from tasks import prometheus
+
+    with observed("prometheus") as step:
+        step.summary = prometheus.ensure()
 
 
 def serve() -> None:
@@ -204,12 +215,21 @@ def down() -> None:
 
 def status() -> PlatformStatus:
     """What runs now. Imports no Prefect, starts nothing."""
-    services = []
-    for name, found in sorted(supervision.processes().items()):
+    from tasks import prometheus, serving
+
+    services, processes = [], supervision.processes()
+    for name, found in sorted(processes.items()):
         since = datetime.fromtimestamp(found["start"], UTC).strftime("%Y-%m-%d %H:%M UTC") if found["start"] else ""
         services.append(Service(name=name, state=str(found["statename"]), pid=int(found["pid"]), since=since))
     ui = address()
-    return PlatformStatus(services=tuple(services), api=f"{ui}/api" if ui else "", ui=ui)
+    metrics = f"{serving.address('metrics')}/metrics" if ports.METRICS in processes else ""
+    return PlatformStatus(
+        services=tuple(services),
+        api=f"{ui}/api" if ui else "",
+        ui=ui,
+        metrics=metrics,
+        prometheus=prometheus.address(),
+    )
 
 
 def address() -> str:
@@ -218,6 +238,12 @@ def address() -> str:
     if not url and supervision.processes().get(SERVER, {}).get("statename") in UP:
         url = _own_url()
     return url.removesuffix("/api")
+
+
+def answers() -> bool:
+    """Whether a Prefect server is known and answers. Imports no Prefect, starts nothing."""
+    url = address()
+    return bool(url) and _healthy(f"{url}/api")
 
 
 def named_server() -> str:

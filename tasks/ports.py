@@ -12,22 +12,22 @@ from tasks import supervision
 from tasks.settings import settings
 
 START_SECONDS = 5.0  # in which a gateway listens, if it ever does
-METRICS = 8790  # wanted; another where it is taken
+METRICS, METRICS_PORT = "metrics", 8790  # the program that serves them; the port is another where it is taken
 
 
 def chosen(before: Ports) -> Ports:
-    """The gateway's ports. While it runs they stay; before it starts, one that somebody else has is changed."""
-    if ours(before):
-        return before
-    given = settings()
+    """The ports of gateway and metrics. While who listens there runs they stay; before, one that somebody else has is
+    changed."""
+    given, runs = settings(), ours(before)
+    exposes = supervision.processes().get(METRICS, {}).get("statename") in ("STARTING", "RUNNING")
     taken: set[int] = set()
     found = {}
-    for name, wanted in (
-        ("production", before.production or given.production_port),
-        ("staging", before.staging or given.staging_port),
-        ("metrics", before.metrics or METRICS * bool(given.production_port)),
+    for name, wanted, stays in (
+        ("production", before.production or given.production_port, runs),
+        ("staging", before.staging or given.staging_port, runs),
+        ("metrics", before.metrics or METRICS_PORT * bool(given.production_port), exposes and bool(before.metrics)),
     ):
-        found[name] = free(wanted, taken, wait=0)
+        found[name] = wanted if stays else free(wanted, taken, wait=0)
         taken.add(found[name])
     return Ports(**found)
 

@@ -42,7 +42,7 @@ socket_backlog=1024
 
 
 class Program(Value):
-    """A group of ``count`` equal processes, kept alive. `{number}` in the command is the process's number.
+    """A group of ``count`` equal processes, kept alive.
 
     ``socket``: the Unix socket that supervisord listens on and hands to all of them as file descriptor 0. `{run}` in it
     or in the command is another word each time supervisord starts: what went on without it keeps its own sockets.
@@ -80,9 +80,13 @@ class Program(Value):
 
 def write(program: Program) -> None:
     """Write the program's file, if it is not there just so."""
-    path, text = file(program.name), program.text()
-    if not path.is_file() or path.read_text() != text:
-        write_atomic(path, text.encode())
+    if not is_written(program):
+        write_atomic(file(program.name), program.text().encode())
+
+
+def is_written(program: Program) -> bool:
+    path = file(program.name)
+    return path.is_file() and path.read_text() == program.text()
 
 
 def file(name: str) -> Path:
@@ -98,7 +102,7 @@ def escaped(text: str) -> str:
 
 
 def _expanded(text: str) -> str:
-    return text.replace("{number}", "%(process_num)d").replace("{run}", f"%(ENV_{RUN})s")
+    return text.replace("{run}", f"%(ENV_{RUN})s")
 
 
 def _marked(text: str) -> str:

@@ -6,27 +6,24 @@ this user can reach the socket; the gateway is the way in for everybody else.
 
 from __future__ import annotations
 
-import http.client
-import json
+import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from penstock.desired import Server
 from penstock.errors import ConfigError, PackagingError
 from tasks import sockets, store, supervision
-from tasks.envoy import UnixConnection
-from tasks.model_server import api_key, unpacked
+from tasks.envoy import SILENT, UnixConnection
+from tasks.model_server import api_key, bentoml_environment, unpacked
 from tasks.programs import Program
 from tasks.serving_env import serving_python
-from tasks.settings import QUIET, settings
+from tasks.settings import settings
 from tasks.source import CODE
 
 READY_SECONDS = 60.0
 STARTS = 3  # a server that needed so many will not come up
 LOG_KEY = "PENSTOCK_LOG_KEY"
-SILENT = (OSError, http.client.HTTPException)
 
 
 def program(server: Server) -> Program:
@@ -48,12 +45,7 @@ def program(server: Server) -> Program:
     if server.fault:
         launcher = CODE / "tasks" / "faulty_launch.py"
     environment = {
-        "HOME": str(state),
-        "BENTOML_HOME": str(state / "bentoml"),
-        "PROMETHEUS_MULTIPROC_DIR": str(state / "metrics"),
-        "BENTOML_DO_NOT_TRACK": "true",
-        "DO_NOT_TRACK": "true",
-        "OMP_WAIT_POLICY": QUIET["OMP_WAIT_POLICY"],
+        **bentoml_environment(state),
         "PENSTOCK_RELEASE": server.version,
         "PENSTOCK_MEMORY_MB": str(server.memory_mb),
     }
@@ -104,9 +96,17 @@ def becomes_ready(version: str, seconds: float = READY_SECONDS) -> bool:
 
 def is_ready(version: str) -> bool:
     try:
-        return ask(version, "GET", "/readyz", timeout=2)[0] == 200
+        return get(version, "/readyz", timeout=2)[0] == 200
     except SILENT:
         return False
+
+
+def get(version: str, path: str, timeout: float) -> tuple[int, bytes]:
+    """(status, body) of one request to the release itself, past the gateway. Raises one of `envoy.SILENT`."""
+    with contextlib.closing(UnixConnection(socket_of(version), timeout)) as connection:
+        connection.request("GET", path, headers=api_key())
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def not_ready(version: str) -> PackagingError:
@@ -117,19 +117,3 @@ def not_ready(version: str) -> PackagingError:
         found=supervision.last_words(version) or "no answer at /readyz",
         next_step="see the log; nothing was sent to them",
     )
-
-
-def ask(version: str, method: str, path: str, content: Any = None, *, timeout: float = 30) -> tuple[int, Any]:
-    """(status, parsed JSON or text) of one request to the release itself, past the gateway. Raises one of SILENT."""
-    connection = UnixConnection(socket_of(version), timeout)
-    try:
-        body = None if content is None else json.dumps(content)
-        connection.request(method, path, body, {"Content-Type": "application/json", **api_key()})
-        answer = connection.getresponse()
-        said = answer.read().decode(errors="replace")
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(said)
-    except ValueError:
-        return answer.status, said

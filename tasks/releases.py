@@ -5,9 +5,9 @@ from __future__ import annotations
 from penstock import ledger
 from penstock.candidate import Candidate
 from penstock.desired import Server
-from penstock.errors import DataError, StorageError
+from penstock.errors import DataError
 from penstock.ledger import Event, Kind
-from penstock.refs import Value
+from penstock.refs import Package, Value
 from penstock.release_config import ServeConfig
 from tasks import ledger_store, store
 from tasks.registry import find_release, recorded_candidate
@@ -15,10 +15,11 @@ from tasks.settings import settings
 
 
 class Packaged(Value):
-    """A release and the candidate that it was made of."""
+    """A release, the candidate that it was made of, and that one's package."""
 
     version: str
     candidate: Candidate
+    package: Package
 
 
 def packaged(project: str, version: str = "") -> Packaged:
@@ -27,7 +28,7 @@ def packaged(project: str, version: str = "") -> Packaged:
     candidate = recorded_candidate.fn(release)
     if candidate.package is None:
         raise DataError(f"`{release.version}` has no package.", next_step=f"penstock run {project}")
-    return Packaged(version=release.version, candidate=candidate)
+    return Packaged(version=release.version, candidate=candidate, package=candidate.package)
 
 
 def holdout(project: str, version: str, metric: str) -> float | None:
@@ -39,14 +40,11 @@ def holdout(project: str, version: str, metric: str) -> float | None:
 
 def server_of(release: Packaged, serve: ServeConfig, fault: str = "") -> Server:
     """The processes that serve a release on this machine."""
-    package = release.candidate.package
-    if package is None:
-        raise StorageError("The release has no package.", where=release.version)
     return Server(
         version=release.version,
         project=release.candidate.lineage.project,
-        package=package,
-        max_body_bytes=int(store.read_json(package.schema_spec)["max_body_bytes"]),
+        package=release.package,
+        max_body_bytes=int(store.read_json(release.package.schema_spec)["max_body_bytes"]),
         log=serve.log,
         workers=settings().workers,
         memory_mb=settings().worker_memory_mb,

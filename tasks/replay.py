@@ -13,10 +13,10 @@ from typing import Any
 from penstock.agreement import Agreement
 from penstock.rollout import Plan
 from penstock.traffic import Traffic
-from tasks.envoy import UnixConnection
+from tasks.envoy import SILENT, UnixConnection
 from tasks.evidence import agreement, measured
 from tasks.model_server import api_key
-from tasks.release_server import SILENT, socket_of
+from tasks.release_server import socket_of
 from tasks.traffic import MARK
 
 WARM = 5  # requests to each that are not measured
@@ -34,9 +34,8 @@ class Answer:
 class Client:
     """One release, asked over its socket; counts what fails and how long answers take (ms)."""
 
-    def __init__(self, version: str) -> None:
-        self.version = version
-        self.connection = UnixConnection(socket_of(version), timeout=10)
+    def __init__(self, version: str, timeout: float = 10) -> None:
+        self.connection = UnixConnection(socket_of(version), timeout)
         self.errors = 0
         self.milliseconds: list[float] = []
 

@@ -35,7 +35,7 @@ def write_report(candidate: Candidate, release: Release, project: Project) -> Fi
     folder, name = _folder(project.name), release.version or f"rejected-{release.sequence}"
     with store.readable_errors(folder):
         store.write_atomic(folder / f"{name}.html", html)
-        store.write_atomic(folder / f"{name}.json", json.dumps(ref.model_dump(), sort_keys=True).encode())
+        store.write_atomic(folder / f"{name}.json", ref.model_dump_json().encode())
         store.write_atomic(folder / f"{LATEST}.html", html)
     key = project.name.replace("_", "-")  # Prefect takes no underscore in an artifact's key
     artifacts.markdown(f"{key}-report", _markdown(candidate, release))

@@ -1,7 +1,7 @@
 """What follows from what monitoring found: alarms in the ledger, and a decision whether to train, to stop, or neither.
 
-Everything that is decided is written to the ledger before it is acted on; the acting is an event that triggers of
-`prefect.yaml` follow.
+Everything that is decided is written to the ledger before it is acted on; the acting is that event's, which triggers of
+`prefect.yaml` and alerts follow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ def raise_alarms(project: Project) -> list[Alarm]:
     for alarm in alarms:
         if alarm.cause not in known:
             tell_of_serving(project.name, "alarm", alarm.reason, cause=alarm.cause, **alarm.facts)
-            events.tell("alarm", project.name, cause=alarm.cause, reason=alarm.reason)
     for cause in known:
         if cause not in raised and cause in measured:
             tell_of_serving(project.name, "alarm cleared", f"{cause}: back within its limits", cause=cause)
@@ -49,7 +48,7 @@ def raise_alarms(project: Project) -> list[Alarm]:
 
 @task(cached=False)
 def respond(project: Project, alarms: list[Alarm], again: bool = False) -> Decision:
-    """Decide, write it down, and tell those that act on it: `retrain.asked`, or `retraining.stopped` for a person.
+    """Decide and write it down, which tells those that act: `retrain.asked`, or `retraining.stopped` for a person.
 
     ``again``: an earlier run was killed and may have written down what it could not tell; then it is told again. A
     training that is asked for twice finds that it has been done.
@@ -57,12 +56,9 @@ def respond(project: Project, alarms: list[Alarm], again: bool = False) -> Decis
     if alarms:
         verdict_store.tell_answered(project.name, NOTHING)  # a kill from here on leaves that behind
     decision, told = decide_and_tell(project, alarms, datetime.now(UTC))
-    if told is None and again:
-        told = untold(project.name)
-    if told is not None and told.kind == "retrain asked":
-        events.tell("retrain.asked", project.name, reason=told.reason, causes=told.facts.get("causes", ""))
-    if told is not None and told.kind == "retraining stopped":
-        events.tell("retraining.stopped", project.name, reason=told.reason)
+    last = untold(project.name) if again and told is None else None
+    if last is not None:
+        events.tell_of(last)
     verdict_store.tell_answered(project.name, verdict_store.newest_window(project.name))
     return decision
 

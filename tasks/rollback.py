@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 import urllib.request
+import uuid
 from http.client import HTTPException
 
 from penstock import ledger
-from penstock.desired import Desired, Route, with_route
+from penstock.desired import Desired, Note, Route, with_route, with_untold
 from penstock.errors import PenstockError, RolloutError
-from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
 from tasks import release_server, serving
 from tasks.model_server import api_key
 from tasks.registry import read_ledger
-from tasks.releases import packaged, server_of, tell
+from tasks.releases import packaged, server_of
+from tasks.untold import tell_untold
 
 ANSWER_SECONDS = 5.0
 
@@ -90,16 +91,24 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
     with serving.kept(plan.target):
         if not plan.warm:
             _start(project, plan.target, serve)
-        serving.change(lambda desired: _to(desired, project, plan.target, serve))
+        notes = _notes(plan, reason, force)
+        serving.change(lambda desired: with_untold(_to(desired, project, plan.target, serve), project, *notes))
     seconds = time.monotonic() - began
-    tell(project, "rolled back", plan.target, reason, bad=plan.bad)
-    if plan.bad and plan.bad != plan.target:
-        tell(project, "quarantined", plan.bad, reason)
-    if force:
-        tell(project, "cleared", plan.target, reason)
+    tell_untold(project)
     after = _answers_with(project, plan.target)
     serving.retire(project)
     return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
+
+
+def _notes(plan: Rollback, reason: str, force: bool) -> list[Note]:
+    change = uuid.uuid4().hex[:12]
+    facts = {"bad": plan.bad}
+    notes = [Note(change=change, kind="rolled back", version=plan.target, reason=reason, facts=facts)]
+    if plan.bad and plan.bad != plan.target:
+        notes.append(Note(change=change, kind="quarantined", version=plan.bad, reason=reason))
+    if force:
+        notes.append(Note(change=change, kind="cleared", version=plan.target, reason=reason))
+    return notes
 
 
 def answering(project: str, environment: str = "production", seconds: float = 3) -> str:
@@ -147,9 +156,3 @@ def _to(desired: Desired, project: str, target: str, serve: ServeConfig) -> Desi
     for environment in ("production", "staging"):
         desired = with_route(desired, environment, project, Route(champion=target, serve=serve))
     return desired
-
-
-def history(project: str) -> tuple[list[ledger.Tenure], list[Event]]:
-    """Who served when, and every event, oldest first."""
-    events = read_ledger(project)
-    return ledger.tenures(events), events

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from penstock import ledger
 from penstock.config import Project
@@ -19,9 +20,11 @@ from tasks.evidence import Pairs
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of, tell
-from tasks.rollout_routes import Rollout, champion_only, point, promoted, require_platform, settled
+from tasks.rollout_routes import Rollout, point, promoted, require_platform, settled, withdrawn
 from tasks.rollout_watch import judged, watch
 from tasks.samples import example_row
+from tasks.second_opinion import SecondOpinion
+from tasks.untold import tell_untold
 
 
 @contextlib.contextmanager
@@ -98,10 +101,14 @@ def replay_requests(rollout: Rollout) -> Verdict:
 
 def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:
     plan = rollout.plan
-    log = rollout.project.serve.log
-    whole = not {*log.drop, *log.hash} & set(rollout.project.features.names)  # else what was recorded is not what came
-    bodies = traffic.recorded(plan.project, plan.champion, most) if plan.champion and whole else []
+    bodies = traffic.recorded(plan.project, plan.champion, most) if plan.champion and _logs_whole(rollout) else []
     return bodies or traffic.held_out(rollout.release.candidate, rollout.project.features, most)
+
+
+def _logs_whole(rollout: Rollout) -> bool:
+    """Whether what is recorded of a request is what the model was asked."""
+    log = rollout.project.serve.log
+    return log.enabled and not {*log.drop, *log.hash} & set(rollout.project.features.names)
 
 
 @task(cached=False)
@@ -116,11 +123,17 @@ def shadow_release(rollout: Rollout) -> Verdict:
 
 @task(cached=False)
 def give_traffic(rollout: Rollout, percent: int) -> Verdict:
-    """The release answers a share of the requests; when it fails, the champion answers in its place."""
-    plan = rollout.plan
-    point(rollout, challenger=plan.version, weight=percent)
-    tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)
-    return watch(rollout, f"canary {percent} %", rollout.project.rollout.step_seconds)
+    """The release answers a share of the requests; when it fails, the champion answers in its place.
+
+    The champion is asked the same requests again, and the answers are compared as in the shadow.
+    """
+    plan, project = rollout.plan, rollout.project
+    again = SecondOpinion(plan, project.evaluate.slices, project.serve.try_timeout_seconds)
+    with contextlib.closing(again):
+        point(rollout, challenger=plan.version, weight=percent)
+        tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)
+        pairs = again if _logs_whole(rollout) else None
+        return watch(rollout, f"canary {percent} %", project.rollout.step_seconds, pairs=pairs)
 
 
 @task(cached=False)
@@ -162,20 +175,16 @@ def confirm_healthy(rollout: Rollout) -> None:
     serving.retire(plan.project, keep=plan.champion)
 
 
-def withdraw(rollout: Rollout, kind: ledger.Kind, reasons: tuple[str, ...]) -> str:
+def withdraw(rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[str, ...]) -> str:
     """Back to the champion at once; then the ledger, and the release's servers are drained and stopped.
 
-    ``kind``: failed (and then it is in quarantine) or held. Returns who serves now.
+    ``kind``: failed (and then it is in quarantine) or held. Returns who serves now. Killed anywhere in between,
+    whoever settles the project does the rest.
     """
     plan = rollout.plan
-    route = serving.read().route("production", plan.project)
-    serving.change(lambda desired: champion_only(desired, rollout))
+    serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons))
     rollout.withdrawn = time.monotonic()
-    tell(plan.project, kind, plan.version, "; ".join(reasons))
-    if kind == "failed":
-        if plan.champion and route and route.champion == plan.version:
-            tell(plan.project, "rolled back", plan.champion, f"{plan.version} failed: {reasons[0]}", bad=plan.version)
-        tell(plan.project, "quarantined", plan.version, "; ".join(reasons))
+    tell_untold(plan.project)
     serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""

@@ -7,9 +7,11 @@ a crash) takes the id out, and the rollout ends at its next look.
 from __future__ import annotations
 
 import time
+import uuid
+from typing import Literal
 
 from penstock.config import Project
-from penstock.desired import Desired, Route, with_route
+from penstock.desired import Desired, Note, Route, with_route, with_untold
 from penstock.errors import RolloutError
 from penstock.rollout import Plan
 from penstock.traffic import Traffic
@@ -63,7 +65,20 @@ def promoted(desired: Desired, rollout: Rollout) -> Desired:
     return with_route(desired, "production", plan.project, route)
 
 
-def champion_only(desired: Desired, rollout: Rollout) -> Desired:
+def withdrawn(desired: Desired, rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[str, ...]) -> Desired:
+    """The champion answers everything again, and the ledger is to be told why."""
+    plan, why, change = rollout.plan, "; ".join(reasons), uuid.uuid4().hex[:12]
+    route = desired.route("production", plan.project)
+    notes = [Note(change=change, kind=kind, version=plan.version, reason=why, facts={"serving": plan.champion})]
+    if kind == "failed":
+        if plan.champion and route and route.champion == plan.version:
+            back, facts = f"{plan.version} failed: {reasons[0]}", {"bad": plan.version, "verdict": "failed"}
+            notes.append(Note(change=change, kind="rolled back", version=plan.champion, reason=back, facts=facts))
+        notes.append(Note(change=change, kind="quarantined", version=plan.version, reason=why))
+    return with_untold(_champion_only(desired, rollout), plan.project, *notes)
+
+
+def _champion_only(desired: Desired, rollout: Rollout) -> Desired:
     plan = rollout.plan
     route = Route(champion=plan.champion, serve=rollout.project.serve) if plan.champion else None
     main, staging = desired.production.get(plan.project), desired.staging.get(plan.project)
@@ -93,7 +108,7 @@ def require_ours(rollout: Rollout) -> None:
 
 def require_platform(plan: Plan) -> None:
     """Raise RolloutError if everything was stopped: nothing is seen then, and that is not the release's fault."""
-    if not supervision.has(envoy.GATEWAY) or not supervision.running():
+    if not any(map(supervision.has, envoy.NAMES)) or not supervision.running():
         raise RolloutError(
             f"The rollout of `{plan.version}` broke off: the platform was stopped.",
             next_step=f"penstock up; then penstock deploy {plan.project} {plan.version}",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
+from penstock.agreement import Agreement
 from penstock.rollout_checks import slow_bound
 from penstock.verdict import Evidence, Step, Verdict, decide
-from tasks.evidence import Pairs, Watch
+from tasks.evidence import Watch
 from tasks.rollout_routes import Rollout, require_ours
 from tasks.steps import StepEvent, emit
 
@@ -14,12 +16,18 @@ LOOK_SECONDS = 0.25
 LOOKS_A_LINE = 4  # looks between two lines of progress
 
 
+class Compared(Protocol):
+    """Answers of challenger and champion to the same requests, as they come in."""
+
+    def look(self) -> Agreement: ...
+
+
 def watch(
     rollout: Rollout,
     name: str,
     seconds: float,
     *,
-    pairs: Pairs | None = None,
+    pairs: Compared | None = None,
     alone: bool = False,
     last: bool = False,
 ) -> Verdict:

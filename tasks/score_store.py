@@ -46,7 +46,7 @@ def stored_periods(project: Project, newest: int = NEWEST) -> list[PeriodScores]
     As they were computed last; what is final by now says so. Raises StorageError if a file cannot be read.
     """
     now = datetime.now(UTC)
-    files = numbered.paths(_folder(project))[-newest:]
+    files = numbered.paths(folder(project))[-newest:]
     return [one.at(project.labels, now) for one in numbered.read(files, PeriodScores, _damaged)]
 
 
@@ -57,26 +57,26 @@ def live_quality(project: Project) -> WindowScore | None:
 
 def read_period(project: Project, period: str) -> PeriodScores | None:
     """None if it was never scored. Raises StorageError if it cannot be read."""
-    path = _folder(project) / f"{period}.json"
+    path = folder(project) / f"{period}.json"
     return next(numbered.read([path], PeriodScores, _damaged)) if path.is_file() else None
 
 
 def keep_period(project: Project, found: PeriodScores) -> None:
-    _write(_folder(project) / f"{found.coverage.period}.json", found)
+    _write(folder(project) / f"{found.coverage.period}.json", found)
 
 
 def progress(project: Project) -> Progress:
     """How far the scores are; nothing where that cannot be told, or where a period's file is gone."""
     try:
-        found = Progress.model_validate_json((_folder(project) / "progress.json").read_bytes())
+        found = Progress.model_validate_json((folder(project) / "progress.json").read_bytes())
     except (OSError, ValidationError):
         return Progress()
-    return found if found.periods <= len(numbered.paths(_folder(project))) else Progress()
+    return found if found.periods <= len(numbered.paths(folder(project))) else Progress()
 
 
 def keep_progress(project: Project, windows: int, batches: int) -> None:
-    periods = len(numbered.paths(_folder(project)))
-    _write(_folder(project) / "progress.json", Progress(windows=windows, batches=batches, periods=periods))
+    periods = len(numbered.paths(folder(project)))
+    _write(folder(project) / "progress.json", Progress(windows=windows, batches=batches, periods=periods))
 
 
 def _damaged(path: Path, found: str) -> StorageError:
@@ -93,7 +93,8 @@ def _write(path: Path, content: Value) -> None:
         store.write_atomic(path, content.model_dump_json(indent=1).encode())
 
 
-def _folder(project: Project) -> Path:
+def folder(project: Project) -> Path:
+    """Where the scores are that are computed as the project's YAML says now."""
     labels = project.labels.model_dump(mode="json", exclude={"mature_hours", "min_coverage", "corrections", "column"})
     basis = [FORMAT, labels, project.evaluate.slices, project.evaluate.min_slice_rows]
     name = hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()[:16]

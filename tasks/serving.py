@@ -19,7 +19,7 @@ from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import PenstockError, PlatformError, StorageError
 from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
-from tasks.programs import Program
+from tasks.programs import OWNER, Program, is_written
 from tasks.settings import settings
 from tasks.source import CODE
 
@@ -109,7 +109,7 @@ def _stopped(project: str, version: str) -> bool:
         return True
 
 
-def converge(wait: bool = True) -> list[str]:
+def converge() -> list[str]:
     """Make what runs what is desired: start what is missing, stop what is not, and wait until champions answer.
 
     Returns the versions that do not become ready. Can be run at any time.
@@ -119,8 +119,7 @@ def converge(wait: bool = True) -> list[str]:
         if not desired.servers:
             return []
         _run_programs(desired)
-    waited = used(desired) if wait else set()
-    late = [version for version in sorted(waited) if not release_server.becomes_ready(version)]
+    late = [version for version in sorted(used(desired)) if not release_server.becomes_ready(version)]
     change(lambda found: found)
     _stop_strays()
     if not late and envoy.all_live():
@@ -137,6 +136,15 @@ def _stop_strays() -> None:
             if re.fullmatch(r".+-v\d+", name):
                 with locks.exclusive("platform"):
                     supervision.remove(name)
+
+
+def expose() -> str:
+    """Have metrics be served, also before anything else is; returns their address."""
+    with store.readable_errors(settings().home), locks.exclusive("serving"), locks.exclusive("platform"):
+        desired = _with_ports(read())
+        _folder().mkdir(parents=True, exist_ok=True)
+        supervision.add(_metrics())
+    return f"http://127.0.0.1:{desired.ports.metrics}"
 
 
 def address(environment: str = "production") -> str:
@@ -162,21 +170,37 @@ def _run_programs(desired: Desired, *own: Program) -> None:
             with contextlib.suppress(PenstockError):  # a damaged one keeps no other from serving
                 servers[version] = release_server.program(desired.servers[version])
         runs = ports.ours(desired.ports)
-        desired = _run_gateway(desired, *servers.values(), _warden())
+        desired = _run_gateway(desired, *servers.values(), _beside("warden", "warden"), _metrics())
         while not runs and not ports.alone(desired.ports):
-            supervision.remove(envoy.GATEWAY)
+            for name in envoy.NAMES:
+                supervision.remove(name)
             desired = _run_gateway(desired)
 
 
 def _run_gateway(desired: Desired, *others: Program) -> Desired:
-    chosen = ports.chosen(desired.ports)
-    if chosen != desired.ports:
-        desired = _saved(desired.model_copy(update={"ports": chosen}))
+    desired = _with_ports(desired)
     gateway_files.bootstrap(desired.ports)
     known = gateway_files.clusters().keys() & desired.servers.keys()
     # after a power cut: with the old sockets, an Envoy that is up before the servers would refuse every request
-    supervision.add(*others, gateway_files.program(), starting=lambda: _deliver_clusters(desired, known))
+    programs = gateway_files.programs()
+    late = [found for found in programs if supervision.running() and _is_to_be_replaced(found)]
+    ready = [found for found in programs if found not in late]
+    supervision.add(*others, *ready, starting=lambda: _deliver_clusters(desired, known))
+    for program in late:  # after an upgrade: the other one answers meanwhile
+        number = envoy.NAMES.index(program.name)
+        envoy.drain(number)
+        supervision.add(program)
+        envoy.is_live(number)
     return desired
+
+
+def _is_to_be_replaced(program: Program) -> bool:
+    return supervision.has(program.name) and not is_written(program)
+
+
+def _with_ports(desired: Desired) -> Desired:
+    chosen = ports.chosen(desired.ports)
+    return desired if chosen == desired.ports else _saved(desired.model_copy(update={"ports": chosen}))
 
 
 def _route(desired: Desired) -> None:
@@ -199,11 +223,18 @@ def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
     gateway_files.deliver("clusters", found, f"{desired.revision}.{supervision.run_id()}.{len(found)}")
 
 
-def _warden() -> Program:
+def _metrics() -> Program:
+    """Like the gateway it is known for ours by its environment (`ports.alone`), but it ends with supervisord."""
+    program = _beside(ports.METRICS, "metrics_server")
+    return program.model_copy(update={"environment": program.environment | {OWNER: str(settings().home)}})
+
+
+def _beside(name: str, module: str) -> Program:
+    """A program of ours that runs beside what serves."""
     home = settings()
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
-    command = (sys.executable, "-m", "tasks.warden")
-    return Program(name="warden", command=command, environment=environment, directory=_folder())
+    command = (sys.executable, "-m", f"tasks.{module}")
+    return Program(name=name, command=command, environment=environment, directory=_folder())
 
 
 def _file() -> Path:

@@ -64,7 +64,8 @@ def places(project: str) -> tuple[Place, ...]:
                 Place(
                     environment=environment,
                     address=f"{serving.address(environment)}/{project}/v1/predict",
-                    answers=release_server.is_ready(route.champion) and bool(supervision.group(envoy.GATEWAY)),
+                    answers=release_server.is_ready(route.champion)
+                    and not supervision.groups().isdisjoint(envoy.NAMES),
                     releases=tuple(_serving(desired, route, version) for version in route.versions),
                 )
             )
@@ -102,7 +103,7 @@ def standing(events: list[Event]) -> str:
         return f"{newest.version}, not deployed yet" if newest else "no release yet"
     version = tenure[0].version
     health = "healthy" if ledger.is_healthy(events, version) else "not found healthy yet"
-    return f"{version} serves since {tenure[0].since[:16].replace('T', ' ')} UTC, {health}"
+    return f"{version} serves since {ledger.moment(tenure[0].since, seconds=False)} UTC, {health}"
 
 
 def call(project: str) -> str:

@@ -11,12 +11,14 @@ from penstock.desired import Desired, Route, with_route
 from tasks import locks, serving
 from tasks.registry import read_ledger
 from tasks.releases import tell
+from tasks.untold import tell_untold
 
 
 def settle_all() -> tuple[list[str], bool]:
     """Settle every project; returns what was put right, and whether that was all: those being deployed are left out."""
     told, whole = [], True
-    for project in sorted({server.project for server in serving.read().servers.values()}):
+    desired = serving.read()
+    for project in sorted({server.project for server in desired.servers.values()} | desired.untold.keys()):
         with locks.tried(f"deploy-{project}") as mine:
             told += settle(project) if mine else []
             whole = whole and mine
@@ -27,6 +29,7 @@ def settle(project: str) -> list[str]:
     """Settle one project. The caller holds its deploy lock. Returns what was put right, in words."""
     told = []
     serving.change(lambda desired: desired)  # it may have ended before the gateway had what it wrote
+    told += [f"{event.version} {event.kind}: the ledger did not know yet" for event in tell_untold(project)]
     route = serving.read().route("production", project)
     challenger = route.challenger if route else ""
     if route and route.rollout:

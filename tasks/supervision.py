@@ -59,7 +59,8 @@ def ensure(starting: Callable[[], None] = lambda: None) -> None:
     """
     if running():
         return
-    _end(_lost())
+    lost = _lost()
+    _end(lost, asked=lost[:1])
     logs().mkdir(parents=True, exist_ok=True)
     socket = sockets.prepare() / SOCKET
     conf = _folder() / "supervisord.conf"
@@ -173,7 +174,7 @@ def stop() -> None:
         _rpc().shutdown()
     except (*SILENT, psutil.Error):
         everything = _lost()
-    _end(everything)
+    _end(everything, asked=everything[:1])
     end_orphans()
     for path in programs.folder().glob("*.conf"):
         path.unlink(missing_ok=True)
@@ -187,13 +188,7 @@ def end_orphans() -> None:
     except SILENT:
         current = 0
     lost = [process for process in psutil.process_iter() if _is_orphan(process, current)]
-    for process in lost:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(lost, timeout=40)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+    _end(lost, asked=lost)
 
 
 def listeners(ports: set[int]) -> list[psutil.Process]:
@@ -250,9 +245,9 @@ def _lost() -> list[psutil.Process]:
         return []
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    """Wait until all are gone. The first is asked to end and ends the others; who does not within 40 s is killed."""
-    for process in processes[:1]:
+def _end(processes: list[psutil.Process], asked: list[psutil.Process]) -> None:
+    """Wait until all are gone. Some are ``asked`` to end, and end the others; who has not within 40 s is killed."""
+    for process in asked:
         with contextlib.suppress(psutil.Error):
             process.terminate()
     _, alive = psutil.wait_procs(processes, timeout=40)

@@ -70,18 +70,23 @@ def report_drift(project: Project, news: bool) -> str:
 def watched(project: str) -> str:
     """The last verdict in one line; "" before the first."""
     number = verdict_store.last_judged(project)
-    if not number:
+    last = last_verdict(project)
+    if last is None:
         return ""
-    last = verdict_store.verdict_on(project, number)
     ended = datetime.fromtimestamp(last.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"window {number}, until {ended}, {last.rows:,} rows: {last}"
 
 
+def last_verdict(project: str) -> WindowDrift | None:
+    """The verdict on the last window that had requests. Raises StorageError if it cannot be read."""
+    number = verdict_store.last_judged(project)
+    return verdict_store.verdict_on(project, number) if number else None
+
+
 def estimate_of_last(project: str) -> str:
     """What the answers of the last window imply about quality, in one line; "" where that is not known."""
-    number = verdict_store.last_judged(project)
-    found = verdict_store.verdict_on(project, number).estimate if number else {}
-    return estimated(found, SHOWN) if found else ""
+    last = last_verdict(project)
+    return estimated(last.estimate, SHOWN) if last is not None and last.estimate else ""
 
 
 def drift_report(project: str) -> str:

@@ -66,6 +66,18 @@ class Checkout:
         return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home for this process's settings."""
+    from tasks.settings import settings
+
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path / "home"
+    settings.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Serving environments, installed once for all tests."""

@@ -44,7 +44,8 @@ def test_links_and_paths_in_the_docs_lead_somewhere(page):
     path = ROOT / page
     text = path.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text) if "://" not in link]
-    paths = re.findall(r"`((?:flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|\.ci)/[\w./-]+)`", text)
+    folders = r"flows|tasks|penstock|bentos|configs|examples|benchmarks|docs|deploy/prometheus|deploy/grafana|\.ci"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
     assert [link for link in links if not (path.parent / link).exists()] == []
     assert [name for name in paths if "NAME" not in name and not (ROOT / name).exists()] == []
 

@@ -13,18 +13,27 @@ from pathlib import Path
 import pytest
 
 from tasks.registry import read_ledger
+from tests.receiver import receiver
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def deployed(checkout):
+def told():
+    """(a webhook's address, what was posted there)."""
+    with receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def deployed(checkout, told):
     """The tiny project under the repository's prefect.yaml, its server and worker up."""
     (checkout.root / "flows").symlink_to(REPOSITORY / "flows")
     text = (REPOSITORY / "prefect.yaml").read_text().replace("flights", "tiny")
     (checkout.root / "prefect.yaml").write_text(text)
     try:
-        up = checkout.penstock("up")
+        checkout.change(alerts={"ops": ["all"]})
+        up = checkout.penstock("up", PENSTOCK_ALERT_OPS=told[0])
         assert up.returncode == 0, up.stderr
         yield checkout
     finally:
@@ -54,7 +63,7 @@ def states(checkout, flow: str) -> list[tuple[str, str]]:
         return [(found["state"]["type"], found["state"]["name"]) for found in json.loads(answer.read())]
 
 
-def test_deployments_ingest_train_and_refuse_for_real(deployed):
+def test_deployments_ingest_train_and_refuse_for_real(deployed, told):
     for flow in ("ingest", "train"):
         end = time.monotonic() + 60
         while ("SCHEDULED", "Scheduled") not in states(deployed, flow):
@@ -87,4 +96,18 @@ def test_deployments_ingest_train_and_refuse_for_real(deployed):
     assert refused.returncode == 1
     assert "Rejected" in refused.stdout
     assert ("FAILED", "Rejected") in states(deployed, "train")
-    assert read_ledger("tiny")[-1].kind == "rejected"
+    rejected = read_ledger("tiny")[-1]
+    assert rejected.kind == "rejected"
+
+    # the rollback that had nowhere to go, and the candidate that its gates refused
+    end = time.monotonic() + 60
+    while len(got := told[1]) < 2:
+        assert time.monotonic() < end, f"no alert came: {got}"
+        time.sleep(0.2)
+    first, second = (each["text"].partition("\n\n") for each in got)
+    assert first[0] == "tiny: rollback failed"
+    assert "There is no release that `tiny` could go back to" in first[2]
+    assert second[0] == "tiny: a candidate was rejected by its gates"
+    assert second[2].startswith(f"{rejected.reason}\n\nnext: penstock report tiny\nnext: penstock status tiny\n")
+    assert "/runs/flow-run/" in second[2].splitlines()[-1]
+    assert [each["event"] for each in got] == ["prefect.flow-run.Failed", "penstock.candidate.rejected"]

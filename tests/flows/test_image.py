@@ -59,7 +59,7 @@ def test_the_ledger_says_what_was_built_once(released, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "sha256:" + "7".rjust(64, "0") in again.stdout
     events = [event for event in read_ledger("tiny") if event.kind == "containerized"]
-    package = packaged("tiny").candidate.package
+    package = packaged("tiny").package
     assert [(event.version, event.facts["image"], event.facts["bento"]) for event in events] == [
         ("tiny-v1", found["image"]["id"], package.digest)
     ]
@@ -78,7 +78,7 @@ def test_a_real_image_answers_what_training_computed(released):
     assert built.returncode == 0, built.stderr
     image = json.loads(built.stdout)["image"]
     try:
-        package = packaged("tiny").candidate.package
+        package = packaged("tiny").package
         about = json.loads(podman("image", "inspect", image["id"]))[0]
         assert about["Config"]["User"] == "10001:10001"
         assert about["Labels"]["penstock.bento.digest"] == package.digest

@@ -9,8 +9,10 @@ from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.train import train
 from penstock.errors import StorageError
+from penstock.label_coverage import PERIOD, with_period
 from tasks import collecting
 from tasks.collected_store import closed_segments, read_windows
+from tasks.project import load_project
 from tasks.registry import read_ledger
 from tasks.served_store import read_served
 
@@ -22,8 +24,6 @@ def log(live):
     live.change(monitor={"min_rows": 100, "alarm_windows": 2}, retrain={"enabled": True, "min_new_labels": 0})
     ingest("tiny", until="b3")
     outcome = train("tiny")
-    from tasks.project import load_project
-
     return ServedLog(live.home, "tiny-v1", outcome.candidate, load_project("tiny").features, ROWS)
 
 
@@ -83,3 +83,11 @@ def test_a_window_that_is_neither_full_nor_over_waits(log):
     log.segment()
     assert monitor.fn("tiny").window is None
     assert monitor.fn("tiny", close=True).window is not None
+
+
+def test_a_time_in_the_rows_says_which_period_they_belong_to(live, log):
+    live.change(labels={"time": "at"})
+    log.segment(change=lambda row: row | {"at": "2025-08-20T10:00:00"})
+    monitor.fn("tiny", close=True)
+    served = with_period(read_served(read_windows("tiny"), ("at",)), load_project("tiny").labels)
+    assert (served.height, served[PERIOD].unique().to_list()) == (len(log.rows), ["2025-W34"])

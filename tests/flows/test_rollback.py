@@ -103,7 +103,7 @@ class damaged:
     """The release's package is damaged while the block runs: its tar, and what was unpacked of it."""
 
     def __init__(self, version: str) -> None:
-        package = packaged("tiny", version).candidate.package
+        package = packaged("tiny", version).package
         self.tar, self.folder = store.locate(package.bento), unpacked(package)
 
     def __enter__(self) -> None:

@@ -116,6 +116,33 @@ def test_a_bad_release_costs_no_client_anything_and_comes_back_only_by_force(tin
     assert not ledger.quarantined(read_ledger("tiny"))
 
 
+def test_a_shift_that_begins_in_the_canary_is_seen_by_asking_the_champion_again(tiny, monkeypatch):
+    serves("tiny-v1")
+    tiny.change(max_slow_share=1)  # a busy machine is not what is asked about
+    monkeypatch.setattr(deploy_module, "Rollout", functools.partial(Rollout, fault="shift@canary"))
+    with load(serving.address(), "tiny", bodies(), rate=150) as seen:
+        found = ended("tiny-v2")
+    assert (found.result, found.serving) == ("failed", "tiny-v1")
+    assert [(step, verdict.decision) for step, verdict in found.verdicts] == [
+        ("replay", "pass"),
+        ("shadow", "pass"),
+        ("canary 50 %", "fail"),
+    ]
+    assert "prediction shift +0.2" in found.reasons[0]
+    assert seen.failed == []
+    assert agrees()
+
+
+def test_a_log_without_a_feature_compares_nothing_in_the_canary(tiny):
+    path = tiny.root / "configs" / "tiny.yaml"
+    path.write_text(path.read_text() + "serve: {log: {drop: [size]}}\n")
+    serves("tiny-v1")
+    found = dict(ended("tiny-v2").verdicts)
+    assert "prediction shift" in " ".join(check.name for check in found["shadow"].checks)
+    assert "prediction shift" not in " ".join(check.name for check in found["canary 50 %"].checks)
+    path.write_text(path.read_text().rpartition("serve:")[0])
+
+
 def test_a_release_that_fails_before_production_leaves_staging(tiny, monkeypatch):
     serves("tiny-v1")
     bad = Verdict(decision="fail", reasons=("it is wrong",), checks=(), needs=0)

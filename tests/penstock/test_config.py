@@ -62,6 +62,8 @@ def test_a_good_file_is_read_with_safe_defaults() -> None:
         ("purpose: Say", "purpos: Say", ":18", "purpos"),
         ("max_depth: 8", "nthread: 8", ":13", "set by Penstock"),
         ("name: flights", "name: Flights!", ":1", "name"),
+        ("schema: ", "alerts: {ops: [gates]}\nschema: ", ":6", "`alerts.ops.0` is not right"),
+        ("schema: ", "alerts: {Ops: [gate]}\nschema: ", ":6", "`alerts.Ops` is not right"),
         ("  time: scheduled\n", "split: {by: time}\n", ":", "split.by: time"),
     ],
 )

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.desired import Desired, Route, Server, unused, used, with_route, with_server, without_servers
+from penstock.desired import (
+    Desired,
+    Note,
+    Route,
+    Server,
+    unused,
+    used,
+    with_route,
+    with_server,
+    with_untold,
+    without_servers,
+    without_untold,
+)
 from penstock.errors import PlatformError
 from penstock.refs import FileRef, Package
 from penstock.release_config import LogConfig
@@ -60,4 +72,14 @@ def test_who_is_used_is_who_a_route_names_in_any_role_and_environment():
 
 def test_what_is_written_is_what_is_read():
     found = with_route(desired("p-v1"), "production", "p", Route(champion="p-v1"))
+    assert Desired.model_validate_json(found.model_dump_json()) == found
+
+
+def test_what_the_ledger_was_told_is_taken_out_and_nothing_else():
+    first, second = (Note(change=word, kind="failed", version="p-v2", reason="no") for word in "ab")
+    found = with_untold(with_untold(desired("p-v1"), "p", first), "q", first)
+    told = found.untold["p"]
+    found = without_untold(with_untold(found, "p", second), "p", told)  # another came while these were told
+    assert found.untold == {"p": (second,), "q": (first,)}
+    assert without_untold(found, "p", (second,)).untold == {"q": (first,)}
     assert Desired.model_validate_json(found.model_dump_json()) == found

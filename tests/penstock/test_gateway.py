@@ -49,13 +49,24 @@ def test_a_champion_alone_is_asked_again_when_it_fails():
 def test_what_a_challenger_fails_the_champion_answers():
     first, *again = groups(Route(champion="p-v1", challenger="p-v2", weight=25))
     assert first == [("p-v2", 25), ("p-v1", 75)]  # the challenger first: who is in 5 % is in 25 % too
-    assert again == [[("p-v1", 100)]] * gateway.RETRIES
+    assert again == [[("p-v1", 100)], [("p-v2", 100)]] * (gateway.RETRIES // 2)  # who has no process left, has neither
     assert groups(Route(champion="p-v1", challenger="p-v2", weight=100))[0] == [("p-v2", 100)]
 
 
 def test_what_a_new_champion_fails_the_one_before_answers():
     first, *again = groups(Route(champion="p-v2", fallback="p-v1"))
-    assert (first, again) == ([("p-v2", 100)], [[("p-v1", 100)]] * gateway.RETRIES)
+    assert (first, again) == ([("p-v2", 100)], [[("p-v1", 100)], [("p-v2", 100)]] * (gateway.RETRIES // 2))
+
+
+def test_a_challenger_that_answers_nobody_yet_stands_in_for_nobody():
+    _, *again = groups(Route(champion="p-v1", challenger="p-v2", mirror=True))
+    assert again == [[("p-v1", 100)]] * gateway.RETRIES
+
+
+def test_who_serves_is_never_asked_of_a_challenger():
+    document = gateway.routes(desired(Route(champion="p-v1", challenger="p-v2", weight=25)), "production", "1")
+    found = next(route for route in document["virtual_hosts"][0]["routes"] if route.get("name") == "p v1/model")
+    assert "p-v2" not in json.dumps(found)
 
 
 def test_a_mirror_is_marked_and_takes_no_share():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,11 @@ from penstock.window import Reference, Window, WindowDrift, judge
 from tasks import artifacts, store
 from tasks.drift_plots import distribution, history
 from tasks.drift_report import render_drift, sentence, write_drift_report
-from tasks.settings import settings
 
+pytestmark = pytest.mark.usefixtures("home")
 HOSTILE = "</script><script>alert(1)</script>"
 CONFIG = MonitorConfig(ignore=("weekday",))
 DAY = 86_400.0
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path))
-    settings.cache_clear()
-    yield tmp_path / "home"
-    settings.cache_clear()
 
 
 def columns(rows: int, seed: int, shift: float = 0.0, hostile: int = 0, name: str = "carrier") -> list[ColumnSummary]:

@@ -37,6 +37,11 @@ DEPLOYMENT = {
     "pull": [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $PWD }}"}}],
     "schedules": [{"cron": "0 * * * *", "timezone": "Europe/Berlin", "slug": "hourly"}],
 }
+DEPLOY = (  # prints what was done
+    "from tasks.deployments import ensure_deployments\n"
+    "with platform.connected(): done = ensure_deployments().changes\n"
+    "print([each.name for each in done if each.done != 'kept'])"
+)
 
 
 class Place:
@@ -161,12 +166,7 @@ def test_deployments_are_those_of_the_file_and_their_schedules_fire(place):
     while not place.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}):
         assert time.monotonic() < end, "the scheduler made no runs"
         time.sleep(0.5)
-    assert (
-        place.ask(
-            "from tasks.deployments import ensure_deployments\nwith platform.connected(): print(ensure_deployments())"
-        )
-        == "[]"
-    )
+    assert place.ask(DEPLOY) == "[]"
 
     renamed = {**DEPLOYMENT, "schedules": [{"cron": "5 * * * *", "timezone": "UTC", "slug": "other"}]}
     place.deploy(renamed)
@@ -195,12 +195,11 @@ def test_another_checkout_on_this_server_starts_none_and_leaves_its_deployments(
     place.ask("platform.up()")
     shutil.copytree(REPOSITORY / "tests" / "tiny", tmp_path, dirs_exist_ok=True)
     guest = Place(tmp_path)
-    deploy = "from tasks.deployments import ensure_deployments\nwith platform.connected(): print(ensure_deployments())"
     team = {"PREFECT_API_URL": place.ask("print(platform.address())") + "/api"}
     guest.deploy({**DEPLOYMENT, "name": "guest"})
-    assert guest.ask(deploy, **team) == "['hello/guest']"
+    assert guest.ask(DEPLOY, **team) == "['hello/guest']"
     guest.deploy()
-    guest.ask(deploy, **team)
+    guest.ask(DEPLOY, **team)
     assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
     assert not (guest.home / "supervisor").exists()
 

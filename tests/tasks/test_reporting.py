@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,8 @@ from penstock.refs import (
 from tasks import artifacts, store
 from tasks.plots import learning_curve, thinned, ticks
 from tasks.reporting import render, report_path, report_ref, write_report
-from tasks.settings import settings
 
+pytestmark = pytest.mark.usefixtures("home")
 HOSTILE = "<script>alert(1)</script>"
 PROJECT = """\
 name: night_flights
@@ -41,15 +40,6 @@ evaluate: {slices: [origin], min_slice_rows: 100}
 gate: {metrics: {auc: {min: 0.65, max_loss: 0.01}}}
 package: {purpose: Says which flights will be late., intended_use: Planning & staffing., owner: ml-platform}
 """
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path))
-    settings.cache_clear()
-    yield tmp_path / "home"
-    settings.cache_clear()
 
 
 def project() -> Project:

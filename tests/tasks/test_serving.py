@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rollout_check import settled
-from benchmarks.tiny import serves
-from penstock import gateway
+from benchmarks.rollout_load import load
+from benchmarks.tiny import bodies, serves
+from penstock import envoy_bootstrap, gateway
 from penstock.desired import Desired, Route, with_route
 from penstock.errors import PlatformError, StorageError
-from tasks import locks, platform, ports, release_server, serving, store, supervision
+from tasks import envoy, locks, platform, ports, release_server, serving, store, supervision
 from tasks.project import load_project
 from tasks.releases import packaged, server_of
 from tasks.rollback import answering
@@ -51,6 +52,20 @@ def test_converging_again_changes_no_file_and_restarts_nothing(tiny):
     assert serving.converge() == []
     tiny.python("-c", "from tasks import serving; serving.converge()")  # also by who has read everything from files
     assert (files(tiny.home), pids()) == before
+
+
+def test_an_upgraded_gateway_is_replaced_one_envoy_at_a_time(tiny, monkeypatch):
+    serves("tiny-v1")
+    assert settled("tiny") == []
+    before, bootstrap = pids(), envoy_bootstrap.bootstrap
+    monkeypatch.setattr(
+        envoy_bootstrap, "bootstrap", lambda *given: {**bootstrap(*given), "stats_flush_interval": "2s"}
+    )
+    with load(serving.address(), "tiny", bodies(), rate=100) as seen:
+        assert serving.converge() == []
+    assert seen.failed == []
+    assert {name for name, pid in pids().items() if pid != before[name]} == set(envoy.NAMES)
+    assert settled("tiny") == []
 
 
 def test_ports_stay_through_down_and_up_and_give_way_to_strangers(tiny):

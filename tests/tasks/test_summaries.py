@@ -133,7 +133,6 @@ def test_a_releases_reference_is_what_it_was_trained_and_tested_on(checkout, mon
         reference(candidate, project, "tiny-v1")
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_numbers_too_large_for_float32_or_for_a_variance_are_still_finite():
     huge = pl.DataFrame({"x": [1e300, -1e300, 1.0, float("inf"), None]})
     found = summaries(merged_profiles([window_profile(huge), window_profile(huge)]))[0]

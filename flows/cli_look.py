@@ -1,0 +1,60 @@
+"""The commands that look at candidates: compare, explain-gate, reproduce; parts of `penstock`."""
+
+from __future__ import annotations
+
+import click
+
+from flows.cli_release import AS_JSON, PROJECT
+from flows.terminal import watching
+
+
+@click.command()
+@PROJECT
+@click.argument("before")
+@click.argument("after")
+@AS_JSON
+def compare(project: str, before: str, after: str, as_json: bool) -> None:
+    """Two versions side by side: data, config, code, metrics, features.
+
+    BEFORE and AFTER are versions (flights-v2), or candidates that were rejected (rejected-7).
+    """
+    from flows.compare import as_text
+    from flows.compare import compare as compare_candidates
+
+    found = compare_candidates(project, before, after)
+    click.echo(found.model_dump_json(indent=1) if as_json else as_text(found))
+
+
+@click.command("explain-gate")
+@PROJECT
+@click.argument("version", required=False)
+@AS_JSON
+def explain_gate(project: str, version: str | None, as_json: bool) -> None:
+    """Why VERSION passed its gates, or did not; left out, the last candidate that was judged."""
+    from flows.compare import explain_gate as explain
+
+    found = explain(project, version or "")
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+@click.command()
+@PROJECT
+@click.argument("version", required=False)
+@click.option("--here", is_flag=True, help="In this environment, even if it is not the recorded one.")
+@AS_JSON
+def reproduce(project: str, version: str | None, here: bool, as_json: bool) -> None:
+    """Make VERSION again from its record alone, and compare: model, metrics, Bento.
+
+    Left out, the release that serves. Code comes from git, data from the DVC remote; another environment than the
+    recorded one is installed with uv, from the pins of that commit.
+    """
+    from flows.reproduce import reproduce as reproduce_flow
+    from flows.reproduce import require_proved
+
+    with watching():
+        found = reproduce_flow(project, version or "", here=here)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    require_proved(found)
+
+
+COMMANDS = (compare, explain_gate, reproduce)

@@ -1,0 +1,99 @@
+"""compare, explain-gate: two candidates side by side, and why one passed or failed. Read the record only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from penstock.comparison import Comparison, Side
+from penstock.errors import ConfigError
+from penstock.gate import Check, Decision
+from penstock.refs import Value
+from tasks import comparing
+from tasks.project import config_path
+
+
+class GateExplained(Value):
+    """A candidate's decision. ``name``: its version, or `rejected-<number>`; ``against``: whom it was compared with."""
+
+    project: str
+    name: str
+    made: str
+    against: str
+    decision: Decision
+
+    def __str__(self) -> str:
+        failed = [check for check in self.decision.checks if not check.passed]
+        passed = [check for check in self.decision.checks if check.passed]
+        lines = [f"{self.project}, {self.name}, {self.made[:19].replace('T', ' ')}: {self.decision}"]
+        lines.append(f"  compared with {self.against}" if self.against else "  there was no champion to compare with")
+        lines += _table([("  FAILED", *_cells(check)) for check in failed])
+        lines += _table([("  passed", *_cells(check)) for check in passed])
+        return "\n".join(lines)
+
+
+def explain_gate(config: str, name: str = "") -> GateExplained:
+    """Every check of a candidate's gates. ``name``: a version or `rejected-<number>`; left out, the last one judged."""
+    project = config_path(config).stem
+    event = comparing.judged_event(project, name)
+    candidate = comparing.candidate_of(event)
+    return GateExplained(
+        project=project,
+        name=comparing.candidate_name(event),
+        made=event.time,
+        against=str(candidate.champion or ""),
+        decision=candidate.decision,
+    )
+
+
+def compare(config: str, before: str, after: str) -> Comparison:
+    """Two candidates of a project: versions, or `rejected-<number>`. Raises DataError if one is not there."""
+    if before == after:
+        raise ConfigError(
+            "A candidate is compared with another one.", where="the command line", found=f"{before} twice"
+        )
+    return comparing.compare(config_path(config).stem, before, after)
+
+
+def as_text(found: Comparison) -> str:
+    """The comparison for people."""
+    lines = [f"{found.before.name} -> {found.after.name}"]
+    rows = [("", found.before.name, found.after.name), *_sides(found.before, found.after)]
+    lines += _table([(f"  {name}", *values) for name, *values in rows])
+    lines += _section("config", found.config, "the same")
+    lines += _section("schema", found.schema_columns, "the same")
+    lines += _section("code", found.code, "the same")
+    lines += _section("libraries", found.libraries, "the same")
+    rows_said = "the same test rows" if found.same_test_rows else "each on its own test rows"
+    lines += _section(f"metrics, {rows_said}", found.metrics, "none")
+    lines += _section("slices that differ most", found.slices, "none")
+    lines += _section("features' share of the gain", found.importance, "moved by less than 1 %")
+    return "\n".join(lines)
+
+
+def _sides(before: Side, after: Side) -> Iterable[tuple[str, str, str]]:
+    yield "verdict", before.verdict, after.verdict
+    yield "made", before.made[:19].replace("T", " "), after.made[:19].replace("T", " ")
+    yield "data", before.dataset[:12], after.dataset[:12]
+    for name, left, right in zip(("train", "validation", "test"), before.rows, after.rows, strict=True):
+        yield f"{name} rows", f"{left:,}", f"{right:,}"
+    yield "commit", before.commit[:12] or "none", after.commit[:12] or "none"
+    yield "model", before.model[:12], after.model[:12]
+
+
+def _section(title: str, found: Sequence[object], nothing: str) -> list[str]:
+    return ["", f"{title}:" + ("" if found else f" {nothing}"), *(f"  {one}" for one in found)]
+
+
+def _cells(check: Check) -> tuple[str, str, str, str]:
+    value = "nothing" if check.value is None else f"{check.value:.6g}"
+    beside = "" if check.baseline is None else f"champion {check.baseline:.6g}"
+    return check.name, value, beside, f"must be {check.bound}" + (f" ({check.note})" if check.note else "")
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]

@@ -1,0 +1,150 @@
+"""Reads what the ledger and the store know of two candidates, and puts them side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from penstock import ledger
+from penstock.candidate import Candidate
+from penstock.comparison import (
+    Change,
+    Comparison,
+    MetricChange,
+    Side,
+    changes,
+    files_changed,
+    metric_changes,
+    shown,
+)
+from penstock.config import METRICS
+from penstock.errors import DataError
+from penstock.ledger import Event
+from penstock.live_metrics import measure
+from tasks import store
+from tasks.registry import read_ledger, recorded_candidate, release_of
+
+SLICES = 12  # that are shown
+MOVED = 0.01  # of all gain
+REJECTED = re.compile(r"rejected-(\d+)")
+
+
+def judged_event(project: str, name: str = "") -> Event:
+    """The event that made ``name``: a version, or `rejected-<number>`; left out, the last candidate that was judged.
+
+    Raises DataError, naming those there are.
+    """
+    events = [event for event in read_ledger(project) if event.kind in ("registered", "rejected")]
+    if not name and events:
+        return events[-1]
+    made = ledger.find(events, name) if name else None
+    number = REJECTED.fullmatch(name)
+    if made is None and number:
+        made = next((one for one in events if one.kind == "rejected" and one.sequence == int(number[1])), None)
+    if made is None:
+        raise DataError(
+            f"There is no candidate `{name}` of `{project}`." if name else f"`{project}` has no candidate yet.",
+            allowed=", ".join(candidate_name(event) for event in events[-12:]),
+            next_step=f"penstock history {project}" if events else f"penstock run {project}",
+        )
+    return made
+
+
+def candidate_name(event: Event) -> str:
+    return event.version or f"rejected-{event.sequence}"
+
+
+def candidate_of(event: Event) -> Candidate:
+    """Raises StorageError if the record is damaged."""
+    return recorded_candidate.fn(release_of(event))
+
+
+def compare(project: str, before: str, after: str) -> Comparison:
+    """Two candidates of a project. Raises DataError if one is not there, StorageError if its files are damaged."""
+    events = [judged_event(project, name) for name in (before, after)]
+    left, right = (candidate_of(event) for event in events)
+    metrics = [store.read_json(one.evaluation.metrics) for one in (left, right)]
+    lineages = left.lineage, right.lineage
+    return Comparison(
+        before=_side(events[0], left),
+        after=_side(events[1], right),
+        same_test_rows=left.splits.test.sha256 == right.splits.test.sha256,
+        config=changes(*(store.read_json(one.config) for one in lineages)),
+        schema_columns=changes(*(_columns(store.read_bytes(one.schema_text)) for one in lineages)),
+        code=files_changed(lineages[0].code, lineages[1].code),
+        libraries=changes(*({**one.libraries, "python": one.python} for one in lineages)),
+        metrics=metric_changes(
+            _ordered(metrics[0]),
+            _ordered(metrics[1]),
+            intervals=(_intervals(left, metrics[0]), _intervals(right, metrics[1])),
+        ),
+        slices=_slices(*metrics),
+        importance=_importance(*metrics),
+    )
+
+
+def _side(event: Event, candidate: Candidate) -> Side:
+    return Side(
+        name=candidate_name(event),
+        verdict="blessed" if event.kind == "registered" else "rejected",
+        made=event.time,
+        dataset=candidate.dataset.version.removesuffix(".dir"),
+        rows=candidate.splits.rows,
+        commit=candidate.lineage.git_commit + ("+" if candidate.lineage.git_dirty else ""),
+        model=candidate.model.booster.sha256,
+    )
+
+
+def _columns(schema: bytes) -> dict[str, Any]:
+    columns: dict[str, Any] = (yaml.safe_load(schema) or {}).get("columns", {})
+    return columns
+
+
+def _intervals(candidate: Candidate, metrics: dict[str, Any]) -> dict[str, str]:
+    import polars as pl
+
+    if "threshold" not in metrics:
+        return {}
+    rows = pl.read_parquet(store.read_bytes(candidate.evaluation.predictions))
+    label, score = rows["label"].to_numpy(), rows["score"].to_numpy()
+    found = measure(label, score, score >= metrics["threshold"])
+    return {name: f"[{one.low:.4f}, {one.high:.4f}]" for name, one in found.items()}
+
+
+def _slices(before: dict[str, Any], after: dict[str, Any]) -> tuple[MetricChange, ...]:
+    """The slices of both, by the first metric that both have; those that changed most first."""
+    sides = [
+        {(part["column"], part["value"]): _ordered(part) for part in one.get("slices", [])} for one in (before, after)
+    ]
+    found: list[tuple[float, MetricChange]] = []
+    for column, value in sorted(sides[0].keys() & sides[1].keys()):
+        left, right = (side[column, value] for side in sides)
+        name = next((name for name in left if name in right), None)
+        if name is not None:
+            [change] = metric_changes({name: left[name]}, {name: right[name]}, prefix=f"{column}={value} ")
+            found.append((abs(right[name] - left[name]), change))
+    return tuple(change for moved, change in sorted(found, key=lambda pair: -pair[0])[:SLICES] if change.verdict)
+
+
+def _ordered(document: dict[str, Any]) -> dict[str, float]:
+    """The metrics that are defined, in the order in which they are always shown."""
+    metrics = document.get("metrics", {})
+    return {name: metrics[name] for name in METRICS if metrics.get(name) is not None}
+
+
+def _importance(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
+    """Features that came or went, or whose share of the gain moved by at least `MOVED`; the largest moves first."""
+    left, right = (
+        {item["feature"]: float(item["gain"]) for item in one.get("importance", [])} for one in (before, after)
+    )
+    moves = {
+        name: abs(right.get(name, 0) - left.get(name, 0))
+        for name in left.keys() | right.keys()
+        if (name in left) != (name in right) or abs(right[name] - left[name]) >= MOVED
+    }
+    return tuple(
+        Change(key=name, before=shown(left.get(name)), after=shown(right.get(name)))
+        for name in sorted(moves, key=lambda name: (-moves[name], name))
+    )
