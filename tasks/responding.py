@@ -55,10 +55,10 @@ def respond(project: Project, alarms: list[Alarm], again: bool = False) -> Decis
     """
     if alarms:
         verdict_store.tell_answered(project.name, NOTHING)  # a kill from here on leaves that behind
-    decision, told = decide_and_tell(project, alarms, datetime.now(UTC))
-    last = untold(project.name) if again and told is None else None
-    if last is not None:
-        events.tell_of(last)
+    before = untold(project.name) if again else None
+    if before is not None:
+        events.tell_of(before)
+    decision, _ = decide_and_tell(project, alarms, datetime.now(UTC))
     verdict_store.tell_answered(project.name, verdict_store.newest_window(project.name))
     return decision
 
