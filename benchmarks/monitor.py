@@ -31,7 +31,7 @@ ingest.fn("flights", until="2013-09")
 train.fn("flights")
 """
 SEGMENT = 100_000  # rows
-MANY = 40  # windows
+MANY = 20  # windows
 LEFT = ("predictions", "monitor", "scores", "labels", "reports/flights/drift")
 
 
