@@ -165,13 +165,20 @@ def status(project: str | None, as_json: bool) -> None:
 @main.command()
 @PROJECT
 @click.argument("version", required=False)
+@click.option("--drift", is_flag=True, help="That of the last window that was served, instead.")
 @AS_JSON
-def report(project: str, version: str | None, as_json: bool) -> None:
+def report(project: str, version: str | None, drift: bool, as_json: bool) -> None:
     """Where the last report is, or that of VERSION (flights-v2)."""
     from tasks.project import load_project
     from tasks.reporting import report_path
 
-    path = report_path(load_project(project).name, version or "")
+    name = load_project(project).name
+    if drift:
+        from tasks.drift_report import require_drift_report
+
+        path = require_drift_report(name)
+    else:
+        path = report_path(name, version or "")
     click.echo(json.dumps({"report": str(path)}) if as_json else path)
 
 

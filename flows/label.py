@@ -10,8 +10,9 @@ from penstock.label_coverage import Coverage
 from penstock.refs import Value
 from tasks.caching import scope
 from tasks.label_sources import LabelSource
-from tasks.labelling import Labelled, label_coverage, record_labels
+from tasks.labelling import Labelled, record_labels
 from tasks.project import load_project
+from tasks.scoring import label_coverage, score_periods
 
 
 class Label(Value):
@@ -36,4 +37,5 @@ def label(config: str, file: str = "", sql: str = "", query: str = "", again: bo
     scope.set(project.name)
     source = LabelSource(file=file, sql=sql, query=query)
     recorded = record_labels(project, source, again)
+    score_periods(project)
     return Label(project=project.name, labels=recorded, coverage=tuple(label_coverage(project)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock import ledger
+from penstock.config import Project
 from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
@@ -10,9 +11,10 @@ from penstock.retrain_history import fold
 from tasks import platform
 from tasks.project import config_path, load_project
 from tasks.registry import read_ledger
+from tasks.score_store import live_quality
 from tasks.serving_status import Place, places, standing
 from tasks.settings import settings
-from tasks.watching import watched
+from tasks.watching import drift_report, estimate_of_last, watched
 
 SHOWN = 5
 
@@ -30,6 +32,9 @@ class ProjectStatus(Value):
     releases: int
     waiting: str
     watched: str
+    live: str
+    estimate: str
+    drift_report: str
     alarms: tuple[str, ...]
     stopped: str
     quarantined: dict[str, str]
@@ -55,6 +60,12 @@ class Status(Value):
                 )
             if project.watched:
                 lines.append(f"  watched: {project.watched}")
+            if project.live:
+                lines.append(f"  labelled: {project.live}")
+            if project.estimate:
+                lines.append(f"  without labels: {project.estimate}")
+            if project.drift_report:
+                lines.append(f"  drift report: {project.drift_report}")
             lines += [f"  ALARM: {cause}" for cause in project.alarms]
             if project.stopped:
                 lines.append(
@@ -72,7 +83,7 @@ def status(config: str | None = None) -> Status:
     for name in names:
         try:
             projects.append(_project(config_path(name).stem))
-            load_project(name)
+            projects[-1] = _with_quality(projects[-1], load_project(name))
         except PenstockError as error:
             if config:
                 raise
@@ -91,8 +102,17 @@ def _project(name: str) -> ProjectStatus:
         releases=sum(event.kind == "registered" for event in events),
         waiting=ledger.waiting(events),
         watched=watched(name),
+        live="",
+        estimate=estimate_of_last(name),
+        drift_report=drift_report(name),
         alarms=tuple(sorted(history.alarms)),
         stopped=history.stop.reason if history.stop else "",
         quarantined=ledger.quarantined(events),
         events=tuple(reversed(events[-SHOWN:])),
     )
+
+
+def _with_quality(found: ProjectStatus, project: Project) -> ProjectStatus:
+    """The last score that was stored, whether it was final then or has become so by time."""
+    live = live_quality(project)
+    return found.model_copy(update={"live": str(live)}) if live else found

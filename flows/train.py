@@ -22,6 +22,7 @@ from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
 from tasks.registry import find_champion, find_existing, recorded_candidate, register
 from tasks.reporting import find_report, write_report
+from tasks.retraining import answering
 from tasks.serving_env import prepare_serving, serving_requirements
 from tasks.splitting import split_dataset
 from tasks.training import train_model
@@ -43,13 +44,22 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
     """
     project = load_project(config)
     scope.set(project.name)
+    if is_planning():
+        return _trained(project, revision)
+    with answering(project.name) as made:
+        outcome = _trained(project, revision)
+        made(outcome.release)
+    return rejected_state(outcome.rejection()) if outcome.release.verdict == "rejected" else outcome
+
+
+def _trained(project: Project, revision: str) -> Outcome:
     schema = schema_text(project)
     dataset = resolve_dataset(project.data, revision)
     lineage = describe_lineage(project, schema, dataset)
     champion = find_champion(lineage)
     existing = find_existing(lineage, champion)
     if existing:
-        return _ended(_told(recorded_candidate(existing), existing, project))
+        return _told(recorded_candidate(existing), existing, project)
 
     checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
@@ -98,7 +108,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
         check=check,
     )
     release = register(candidate)
-    return _ended(_told(candidate, release, project))
+    return _told(candidate, release, project)
 
 
 def _told(candidate: Candidate, release: Release, project: Project) -> Outcome:
@@ -107,9 +117,3 @@ def _told(candidate: Candidate, release: Release, project: Project) -> Outcome:
     if not is_mirrored(release):
         mirror_to_mlflow(candidate, release, report, project)
     return gathered(Outcome, release=release, candidate=candidate, report=report)
-
-
-def _ended(outcome: Outcome) -> Outcome | State[Outcome]:
-    if is_planning():
-        return outcome
-    return rejected_state(outcome.rejection()) if outcome.release.verdict == "rejected" else outcome

@@ -7,6 +7,7 @@ is killed has taken a window whole, or not at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from pydantic import Field
 
@@ -39,7 +40,8 @@ class Collected(Value):
     """One window. ``rows``: served predictions as `penstock/served.py` has them (Parquet), None where there are none.
 
     ``since`` and ``until``: nanoseconds since 1970 of the first and the last request. ``models``: rows by release.
-    ``profile``: whylogs, of the rows.
+    ``profile``: whylogs, of the rows. ``day``: the UTC day (ISO 8601) of its last request, or of an earlier window's if
+    that is later, so that days only rise.
     """
 
     number: int
@@ -52,6 +54,12 @@ class Collected(Value):
     profile: FileRef | None
     counts: Counts
     models: dict[str, int]
+    day: str = ""  # of windows from before it was kept
+
+    @property
+    def release(self) -> str:
+        """Which release answered most rows of it; "" where none was answered."""
+        return max(self.models, key=lambda name: self.models[name], default="")
 
     @property
     def seconds(self) -> float:
@@ -73,15 +81,25 @@ def pending(found: Sequence[Segment], windows: Sequence[Collected]) -> list[Segm
     return sorted((segment for segment in found if segment not in known), key=lambda segment: segment.name)
 
 
-def require_whole(windows: Sequence[Collected], where: str) -> None:
-    """Raise StorageError if a window is missing, or if a segment was taken twice."""
-    for expected, window in enumerate(windows, 1):
-        if window.number != expected:
+def day_of(until: int, before: Collected | None) -> str:
+    """The day of a window that ends at ``until`` (nanoseconds since 1970) and comes after the window ``before``."""
+    day = datetime.fromtimestamp(until / 1e9, UTC).date().isoformat()
+    return max(day, before.day) if before else day
+
+
+def require_unbroken(numbers: Sequence[int], where: str) -> None:
+    """Raise StorageError unless the windows' ``numbers`` are 1, 2, 3 and on."""
+    for expected, number in enumerate(numbers, 1):
+        if number != expected:
             raise StorageError(
                 "A window's file is missing.",
                 where=where,
-                found=f"number {window.number} where {expected} should be",
+                found=f"number {number} where {expected} should be",
                 next_step="put the file back from a backup: what it took would be counted again",
             )
+
+
+def require_apart(windows: Sequence[Collected], where: str) -> None:
+    """Raise StorageError if a segment was taken twice."""
     if sum(len(window.segments) for window in windows) != len(taken(windows)):
         raise StorageError("Two windows took the same segment.", where=where, next_step="restore from a backup")

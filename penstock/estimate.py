@@ -12,11 +12,11 @@ labels can. So an estimate may be shown and may warn, and never is a release's q
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from penstock.calibration import Calibration
-from penstock.intervals import midranks
+from penstock.intervals import Z, midranks
 from penstock.refs import Value
 
 if TYPE_CHECKING:
@@ -36,8 +36,24 @@ class Estimate(Value):
     kind: Literal["estimate"] = "estimate"
     assumes: str = ASSUMES
 
+    @property
+    def low(self) -> float:
+        """The lower end of its 95 % interval."""
+        return self.value - Z * self.standard_error
+
+    @property
+    def high(self) -> float:
+        return self.value + Z * self.standard_error
+
     def __str__(self) -> str:
-        return f"about {self.value:.4f} ± {1.96 * self.standard_error:.4f} (estimate, {self.assumes})"
+        return f"about {self.value:.4f} ± {Z * self.standard_error:.4f} (estimate, {self.assumes})"
+
+
+def estimated(found: Mapping[str, Estimate], names: Collection[str]) -> str:
+    """The estimates of these metrics in one line, with 95 % intervals, and what they assume."""
+    known = {name: found[name] for name in names if name in found}
+    shown = [f"{name} about {one.value:.4f} ± {Z * one.standard_error:.4f}" for name, one in known.items()]
+    return f"{', '.join(shown)} (an estimate; it assumes {ASSUMES})"
 
 
 def estimate(

@@ -89,11 +89,10 @@ def coverage(rows: pl.DataFrame, config: LabelsConfig, now: datetime) -> list[Co
     ]
 
 
-def to_score_again(found: list[Coverage], scored: list[Coverage]) -> list[str]:
-    """The periods whose quality is not what it was when they were ``scored``: labels came or were corrected, more was
-    predicted, or what was provisional is final now."""
-    known = {(one.period, one.arrived, one.served, one.mature) for one in scored}
-    return [one.period for one in found if (one.period, one.arrived, one.served, one.mature) not in known]
+def at(found: Coverage, config: LabelsConfig, now: datetime) -> Coverage:
+    """``found`` as it is ``now``, with the same labels."""
+    ends = datetime.fromisoformat(found.ends)
+    return found.model_copy(update={"waits_for": _waits_for(ends, found.share, config, now)})
 
 
 def _waits_for(ends: datetime, share: float, config: LabelsConfig, now: datetime) -> str:

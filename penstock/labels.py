@@ -86,12 +86,12 @@ def labelled(
     return mine.join(state, left_on=keys, right_on=list(config.key), how="left", maintain_order="left").drop(keys)
 
 
-def unmatched(rows: pl.DataFrame, served: pl.DataFrame, config: LabelsConfig, kinds: Mapping[str, str]) -> int:
-    """How many of the labels ``rows`` belong to no prediction of any environment."""
+def unmatched(rows: pl.DataFrame, served: pl.DataFrame, config: LabelsConfig, kinds: Mapping[str, str]) -> pl.DataFrame:
+    """Those of the labels ``rows`` that belong to no prediction of ``served``, whatever its environment."""
     import polars as pl
 
     there = pl.DataFrame(dict(zip(config.key, served_keys(served, config, kinds), strict=True)))
-    return rows.join(there, on=list(config.key), how="anti").height
+    return rows.join(there, on=list(config.key), how="anti")
 
 
 def require_row_numbers(rows: pl.DataFrame, served: pl.DataFrame, where: str) -> None:

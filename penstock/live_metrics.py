@@ -9,10 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from penstock.estimate import Estimate
 from penstock.intervals import Measured, auc_interval, f1_interval, mean_interval, wilson
 from penstock.label_config import LabelsConfig
-from penstock.label_coverage import PERIOD, Coverage, coverage, with_period
+from penstock.label_coverage import PERIOD, Coverage, at, coverage, with_period
 from penstock.label_rows import LABEL
+from penstock.labels import ARRIVED
 from penstock.refs import Value
 from penstock.served import column_of
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING = "(missing)"
+SHOWN = ("auc", "log_loss")  # in one line
 
 
 class SliceScore(Value):
@@ -33,7 +38,10 @@ class SliceScore(Value):
 
 
 class WindowScore(Value):
-    """A release's quality in a period. ``metrics``: those that are defined; empty below the least number of rows."""
+    """A release's quality in a period. ``metrics``: those that are defined; empty below the least number of rows.
+
+    ``estimate``: what its scores implied before the period was final, by metric; see `penstock.estimate`.
+    """
 
     model: str
     coverage: Coverage
@@ -41,6 +49,7 @@ class WindowScore(Value):
     positives: int
     metrics: dict[str, Measured]
     slices: tuple[SliceScore, ...]
+    estimate: dict[str, Estimate] = Field(default_factory=dict)
 
     @property
     def final(self) -> bool:
@@ -48,8 +57,24 @@ class WindowScore(Value):
         return self.coverage.mature and bool(self.metrics)
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name} {found}" for name, found in self.metrics.items() if name in ("auc", "log_loss"))
+        shown = ", ".join(f"{name} {found}" for name, found in self.metrics.items() if name in SHOWN)
         return f"{self.model}: {shown or f'{self.rows:,} labelled rows are too few'}; {self.coverage}"
+
+
+class PeriodScores(Value):
+    """What is kept of a period: how much of it is labelled, over all releases, and each one's quality.
+
+    ``windows``: the numbers of those that have rows of it.
+    """
+
+    coverage: Coverage
+    windows: tuple[int, ...]
+    scores: tuple[WindowScore, ...]
+
+    def at(self, config: LabelsConfig, now: datetime) -> PeriodScores:
+        """The same as it is ``now``: a period becomes final by time alone, too."""
+        scores = [one.model_copy(update={"coverage": at(one.coverage, config, now)}) for one in self.scores]
+        return PeriodScores(coverage=at(self.coverage, config, now), windows=self.windows, scores=tuple(scores))
 
 
 def measure(label: np.ndarray, score: np.ndarray, decision: np.ndarray) -> dict[str, Measured]:
@@ -76,22 +101,23 @@ def score_windows(
     slices: tuple[str, ...],
     min_rows: int,
     now: datetime,
-    only: list[str] | None = None,
 ) -> list[WindowScore]:
     """Each release's quality in each period, oldest first. ``rows``: `penstock.labels.labelled`.
 
     ``slices``: fields of the rows; ``min_rows``: labelled rows below which nothing is measured, of a slice as of a
-    window. ``only``: these periods (`label_coverage.to_score_again`).
+    window.
     """
     import polars as pl
 
     found = []
-    for (model,), mine in sorted(rows.group_by("model"), key=lambda pair: str(pair[0][0])):
-        placed = with_period(mine, config)
+    moment = "time_ns" if config.time is None else column_of(config.time)
+    known = rows.filter(pl.col(LABEL).is_not_null())
+    for model in rows["model"].unique().cast(pl.String).sort():
+        mine = rows.lazy().filter(pl.col("model") == model).select(moment, LABEL, ARRIVED).collect()
+        placed = with_period(known.filter(pl.col("model") == model), config)
         for window in coverage(mine, config, now):
-            if only is None or window.period in only:
-                inside = placed.filter((pl.col(PERIOD) == window.period) & pl.col(LABEL).is_not_null())
-                found.append(_score(str(model), window, inside, slices, min_rows))
+            inside = placed.filter(pl.col(PERIOD) == window.period)
+            found.append(_score(str(model), window, inside, slices, min_rows))
     return sorted(found, key=lambda one: (one.coverage.begins, one.model))
 
 

@@ -30,7 +30,7 @@ class MonitorConfig(Section):
     )
     alarm_windows: int = Field(default=2, ge=1, description="An alarm is raised by this many windows, ...")
     alarm_of: int = Field(
-        default=5, ge=1, description="... of the last so many that could be judged, the latest one among them."
+        default=5, ge=1, le=50, description="... of the last so many that could be judged, the latest one among them."
     )
     at_once: tuple[Kind, ...] = Field(
         default=("schema",),

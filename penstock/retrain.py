@@ -158,13 +158,16 @@ def _facts(history: History, now: datetime, labels: LabelNews, config: RetrainCo
 
 def _runs(attempt: Attempt, now: datetime, config: RetrainConfig) -> bool:
     young = now - attempt.time < timedelta(hours=config.give_up_hours)
-    return attempt.deployed is None and attempt.helped is None and young
+    return attempt.waits and young
 
 
 def _silent(history: History, now: datetime, config: RetrainConfig) -> list[Attempt]:
     """Trainings that nothing was heard of for too long: the process that led them ended."""
-    waiting = [one for one in history.attempts if one.deployed is None and one.helped is None]
-    return [one for one in waiting if one.asked > history.counted_from and not _runs(one, now, config)]
+    return [
+        one
+        for one in history.attempts
+        if one.waits and one.asked > history.counted_from and not _runs(one, now, config)
+    ]
 
 
 def _waits(history: History, cause: str) -> bool:

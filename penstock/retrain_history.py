@@ -2,8 +2,11 @@
 
 Events and their facts (all text): "alarm" and "alarm cleared": `cause`. "retrain asked", "retrain not asked" and
 "retraining stopped": `causes`, joined by ", ". "retrain helped", "retrain did not help": `asked`, the number of the
-"retrain asked" event. A "promoted" after "retrain asked" says that what it made serves; if that release is
-"quarantined" before it was judged, it did not help.
+"retrain asked" event.
+
+What is "registered" after "retrain asked" is what the training made, and "promoted" says that it serves. It did not
+help if nothing serves of it: its candidate was "rejected", or its rollout "failed", was "held" or "refused", or the
+release is "quarantined" before it was judged. A person may bring it into production all the same; that is not counted.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ JOIN = ", "
 
 
 class Attempt(Value):
-    """A training that was asked for. ``version`` serves since ``deployed``; ``helped``: None until that is known;
-    ``cleared``: those of its ``causes`` whose alarm has cleared since."""
+    """A training that was asked for. ``version``: what it made, and serves since ``deployed``; ``helped``: None until
+    that is known; ``cleared``: those of its ``causes`` whose alarm has cleared since."""
 
     asked: int  # the event's number
     time: datetime
@@ -30,6 +33,11 @@ class Attempt(Value):
     deployed: datetime | None = None
     helped: bool | None = None
     cleared: tuple[str, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of it serves yet, and it has not failed either."""
+        return self.deployed is None and self.helped is None
 
 
 class Stop(Value):
@@ -80,9 +88,14 @@ def after(history: History, event: Event) -> History:
             return _with(history, stop=Stop(time=time, causes=causes, reason=event.reason), refused=())
         case "retraining resumed":
             return _with(history, stop=None, without_help=0, counted_from=event.sequence, refused=())
+        case "registered":
+            return _made(history, event.version)
         case "promoted":
             return _deployed(history, event.version, time)
-        case "quarantined":
+        case "rejected":
+            newest = history.attempts[-1:]
+            return _judged(history, newest[0].asked, False) if newest and not newest[0].version else history
+        case "failed" | "held" | "refused" | "quarantined":
             open_ = [one.asked for one in history.attempts if one.version == event.version and one.helped is None]
             return _judged(history, open_[-1], False) if open_ else history
     return history
@@ -117,9 +130,17 @@ def _judged(history: History, asked: int, helped: bool) -> History:
     return _with(history, attempts=attempts, refused=(), **counted)
 
 
+def _made(history: History, version: str) -> History:
+    """A release was made: it is that of the newest attempt, if that one has none yet."""
+    if not history.attempts or not history.attempts[-1].waits or history.attempts[-1].version:
+        return history
+    newest = history.attempts[-1].model_copy(update={"version": version})
+    return _with(history, attempts=(*history.attempts[:-1], newest))
+
+
 def _deployed(history: History, version: str, time: datetime) -> History:
-    """A release took over: it is that of the newest attempt, if that one was still waiting for one."""
-    if not history.attempts or history.attempts[-1].deployed or history.attempts[-1].helped is not None:
+    """A release took over: it is that of the newest attempt, if that one waits for it, or for any."""
+    if not history.attempts or not history.attempts[-1].waits or history.attempts[-1].version not in ("", version):
         return history
     newest = history.attempts[-1].model_copy(update={"version": version, "deployed": time})
     return _with(history, attempts=(*history.attempts[:-1], newest))

@@ -10,11 +10,12 @@ Fewer rows than `monitor.min_rows` give no verdict on columns: no alarm, and not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field, FiniteFloat
 
 from penstock.drift import ColumnDrift, compare, compare_predictions, tests
+from penstock.estimate import Estimate
 from penstock.monitor_config import Kind, MonitorConfig
 from penstock.quality import Check, quality_checks, refused_check, schema_checks, volume_check
 from penstock.refs import Value
@@ -49,8 +50,34 @@ class Window(Value):
     refused: int = Field(default=0, ge=0)
 
 
+class Earlier(Value):
+    """The window beside the one before it of the same release: shown, never an alarm. A difference may be the hour.
+
+    ``start`` and ``end`` are the earlier window's; ``m`` of each column counts its values.
+    """
+
+    start: FiniteFloat
+    end: FiniteFloat
+    rows: int
+    columns: tuple[ColumnDrift, ...]
+    predictions: ColumnDrift | None
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The columns, or "predictions", that differ by more than the limits allow."""
+        both = (*self.columns, *((self.predictions,) if self.predictions else ()))
+        return tuple(column.name for column in both if column.alarm)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.moved)} moved" if self.moved else "nothing moved"
+
+
 class WindowDrift(Value):
-    """The verdict on one window: every column, every check. ``reason``: why columns were not judged, or nothing."""
+    """The verdict on one window: every column, every check. ``reason``: why columns were not judged, or nothing.
+
+    ``earlier``: beside the window before, None where there is none that can be compared. ``estimate``: by metric, the
+    quality that its release's scores imply (`penstock.estimate`); empty where that is not known.
+    """
 
     reference: str
     start: FiniteFloat
@@ -62,6 +89,8 @@ class WindowDrift(Value):
     predictions: ColumnDrift | None
     checks: tuple[Check, ...]
     reason: str = ""
+    earlier: Earlier | None = None
+    estimate: dict[str, Estimate] = Field(default_factory=dict)
 
     @property
     def judged(self) -> tuple[Kind, ...]:
@@ -92,9 +121,16 @@ class WindowDrift(Value):
 
 
 def judge(
-    config: MonitorConfig, reference: Reference, window: Window, earlier: Sequence[WindowDrift] = ()
+    config: MonitorConfig,
+    reference: Reference,
+    window: Window,
+    earlier: Sequence[WindowDrift] = (),
+    before: Window | None = None,
+    estimate: Mapping[str, Estimate] | None = None,
 ) -> WindowDrift:
     """The window beside ``reference``; its volume beside that of ``earlier`` windows, oldest first.
+
+    ``before``: the window before it of the same release. ``estimate``: kept with the verdict.
 
     Nothing is raised: what cannot be judged says so. Each kind raises a false alarm with chance `alpha` at most.
     """
@@ -124,6 +160,30 @@ def judge(
         predictions=_predictions(config, reference, window, reason),
         checks=tuple(check for check in checks if check is not None),
         reason=reason,
+        earlier=None if few or before is None else _beside(config, reference, before, window),
+        estimate=dict(estimate or {}),
+    )
+
+
+def _beside(config: MonitorConfig, reference: Reference, before: Window, window: Window) -> Earlier | None:
+    """None where the window before has too few rows."""
+    if before.rows < config.min_rows:
+        return None
+    known = {column.name for column in reference.columns} - set(config.ignore)
+    then = {column.name: column for column in before.columns if column.name in known}
+    pairs = [(then[column.name], column) for column in window.columns if column.name in then]
+    each = config.alpha / max(1, sum(tests(column) for column, _ in pairs))
+    predictions = None
+    if before.predictions is not None and window.predictions is not None:
+        predictions = compare_predictions(
+            before.predictions, window.predictions, config, config.alpha / PREDICTION_TESTS
+        )
+    return Earlier(
+        start=before.start,
+        end=before.end,
+        rows=before.rows,
+        columns=tuple(compare(*pair, config, each) for pair in pairs),
+        predictions=predictions,
     )
 
 

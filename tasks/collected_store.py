@@ -1,20 +1,58 @@
-"""The windows' files: `<home>/monitor/<project>/000001.json`, one a window, created once and never written again."""
+"""The windows' files: `<home>/monitor/<project>/000001.json`, one a window, created once and never written again.
+
+What a run reads of them does not grow with their number: see `newest_windows`.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
-from penstock.collected import Collected, Segment, require_whole
+from penstock.collected import Collected, Segment, require_apart, require_unbroken
 from penstock.errors import StorageError
 from tasks import numbered, store
 from tasks.settings import settings
 
+SLACK = 86_400.0  # seconds that a machine's clock may have been set back between two windows
 
-def read_windows(project: str) -> list[Collected]:
-    """Every window of a project, in order. Raises StorageError if one is damaged or missing."""
-    windows = list(numbered.read(numbered.paths(_folder(project)), Collected, _damaged))
-    require_whole(windows, str(_folder(project)))
-    return windows
+
+def newest_windows(project: str) -> Iterator[Collected]:
+    """The windows of a project, the newest first; each is read when it is asked for.
+
+    Raises StorageError if one is missing, or if one that is read is damaged.
+    """
+    files = numbered.paths(_folder(project))
+    require_unbroken([int(file.stem) for file in files], str(_folder(project)))
+    yield from numbered.read(files[::-1], Collected, _damaged)
+
+
+def read_windows(project: str, after: int = 0) -> list[Collected]:
+    """The windows after number ``after``, in order. Raises StorageError if one is damaged or missing."""
+    return [*takewhile(lambda window: window.number > after, newest_windows(project))][::-1]
+
+
+def windows_since(project: str, segments: Sequence[Segment]) -> list[Collected]:
+    """The windows that may have taken one of ``segments``, in order; the newest one in any case.
+
+    A segment's name begins with the time it was opened, and a window that was closed before then has not taken it.
+    """
+    opened = min((int(segment.name.partition("-")[0]) for segment in segments), default=math.inf) / 1e9 - SLACK
+    found: list[Collected] = []
+    for window in newest_windows(project):
+        if found and datetime.fromisoformat(window.closed).timestamp() < opened:
+            break
+        found.append(window)
+    require_apart(found, str(_folder(project)))
+    return found[::-1]
+
+
+def read_some(project: str, numbers: Sequence[int]) -> list[Collected]:
+    """The windows of these numbers. Raises StorageError if one is damaged or missing."""
+    files = [numbered.path(_folder(project), number) for number in numbers]
+    return list(numbered.read(files, Collected, _damaged))
 
 
 def append_window(window: Collected) -> None:

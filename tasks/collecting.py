@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from penstock.collected import Collected, Segment, pending
+from penstock.collected import Collected, Segment, day_of, pending
 from penstock.config import Project
 from penstock.errors import PlatformError, StorageError
 from penstock.refs import FileRef
@@ -15,12 +15,12 @@ from penstock.schema import parse_schema
 from penstock.served import FIXED
 from tasks import locks, store
 from tasks.caching import task
-from tasks.collected_store import append_window, closed_segments, read_windows, segment_path
+from tasks.collected_store import append_window, closed_segments, segment_path, windows_since
 from tasks.compaction import compact
 from tasks.project import schema_text
 from tasks.summaries import window_profile
 
-LONGEST_PROFILE = 2_000_000  # rows of a window that its profile is made of at once
+LONGEST_PROFILE = 250_000  # rows of a window that its profile is made of at once
 
 
 @contextlib.contextmanager
@@ -42,23 +42,26 @@ def collect_window(project: Project, close: bool = False) -> Collected | None:
 
     ``close``: whatever there is, however little. Raises StorageError if a segment or a window's file is damaged.
     """
-    windows = read_windows(project.name)
-    segments = pending(closed_segments(project.name), windows)
-    if not segments or not (close or _is_due(project, windows, segments)):
+    found = closed_segments(project.name)
+    windows = windows_since(project.name, found)
+    before = windows[-1] if windows else None
+    segments = pending(found, windows)
+    if not segments or not (close or _is_due(project, before, segments)):
         return None
     paths = [segment_path(project.name, segment) for segment in segments]
-    found = compact(paths, kept_fields(project), replayed=False)
+    made = compact(paths, kept_fields(project), replayed=False)
     window = Collected(
-        number=len(windows) + 1,
+        number=before.number + 1 if before else 1,
         project=project.name,
         closed=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        since=found.since,
-        until=found.until,
+        since=made.since,
+        until=made.until,
         segments=tuple(segments),
-        rows=found.rows,
-        profile=_profile(found.rows),
-        counts=found.counts,
-        models=dict(found.models),
+        rows=made.rows,
+        profile=_profile(made.rows),
+        counts=made.counts,
+        models=dict(made.models),
+        day=day_of(made.until, before),
     )
     append_window(window)
     return window
@@ -82,9 +85,11 @@ def kept_fields(project: Project) -> dict[str, str]:
     }
 
 
-def _is_due(project: Project, windows: list[Collected], segments: list[Segment]) -> bool:
+def _is_due(project: Project, before: Collected | None, segments: list[Segment]) -> bool:
     config = project.monitor
-    opened = windows[-1].until if windows else int(segments[0].name.partition("-")[0])
+    opened = before.until if before else int(segments[0].name.partition("-")[0])
+    if before and not before.until:  # nobody asked anything in it
+        opened = int(datetime.fromisoformat(before.closed).timestamp() * 1e9)
     if time.time() - opened / 1e9 >= config.window_seconds:
         return True
     lines = 0

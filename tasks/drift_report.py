@@ -13,15 +13,20 @@ from typing import Any
 
 from penstock.alarm import Alarm
 from penstock.drift import ColumnDrift
-from penstock.refs import FileRef
+from penstock.errors import DataError
+from penstock.live_metrics import WindowScore
+from penstock.merged import Merged
+from penstock.refs import FileRef, Value
 from penstock.window import Reference, Window, WindowDrift
 from tasks import artifacts, store
 from tasks.caching import task
 from tasks.drift_plots import WINDOWS, distribution, history
+from tasks.drift_timeline import quality, verdicts
 from tasks.settings import settings
 
 TEMPLATE = Path(__file__).with_name("drift.html.j2")
 LATEST = "latest"
+PERIODS = 24  # with their quality, the last ones
 MEANING = {
     "schema": "Requests are not what the model expects: a client or a feed has changed",
     "value": "Features are distributed otherwise than in training: consider training again",
@@ -31,14 +36,32 @@ MEANING = {
 }
 
 
+class Beside(Value):
+    """What a report shows besides its window. ``scores``: by period, oldest first; ``holdout``: ``metric`` on the test
+    rows of the window's release; ``merged``: finished days, weeks and months."""
+
+    scores: tuple[WindowScore, ...] = ()
+    metric: str = "auc"
+    holdout: float | None = None
+    merged: tuple[Merged, ...] = ()
+
+
+NOTHING = Beside()
+
+
 @task(cached=False)
 def write_drift_report(
-    project: str, reference: Reference, window: Window, windows: Sequence[WindowDrift], alarm: Alarm
+    project: str,
+    reference: Reference,
+    window: Window,
+    windows: Sequence[WindowDrift],
+    alarm: Alarm,
+    beside: Beside = NOTHING,
 ) -> FileRef:
     """Render the report of the last of ``windows`` (oldest first), keep it and tell Prefect of it."""
-    html = render_drift(project, reference, window, windows, alarm).encode()
+    html = render_drift(project, reference, window, windows, alarm, beside).encode()
     ref = store.put_bytes(html, "drift.html")
-    folder = settings().home / "reports" / project / "drift"
+    folder = drift_report_path(project).parent
     name = datetime.fromtimestamp(window.end, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     with store.readable_errors(folder):
         store.write_atomic(folder / f"{name}.html", html)
@@ -49,16 +72,25 @@ def write_drift_report(
 
 
 def render_drift(
-    project: str, reference: Reference, window: Window, windows: Sequence[WindowDrift], alarm: Alarm
+    project: str,
+    reference: Reference,
+    window: Window,
+    windows: Sequence[WindowDrift],
+    alarm: Alarm,
+    beside: Beside = NOTHING,
 ) -> str:
     """The report's HTML: equal for equal inputs. ``windows``: oldest first, the last one is ``window``'s verdict."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(time=_time, share=_share, score=_score)
     drift = windows[-1]
     same = [one for one in windows if one.reference == drift.reference]
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+    scores = beside.scores[-PERIODS:]
+    return environment.from_string(
+        TEMPLATE.read_text("utf-8")
+    ).render(
         project=project,
         reference=reference,
         drift=drift,
@@ -67,6 +99,12 @@ def render_drift(
         sentence=sentence(drift, alarm),
         meaning=MEANING,
         cards=_cards(reference, window, drift),
+        timeline=Markup(verdicts(windows)),  # noqa: S704
+        beside=beside,
+        scores=scores[::-1],
+        quality=Markup(quality(scores, beside.metric, beside.holdout)),  # noqa: S704
+        earlier=_earlier(drift),
+        merged=beside.merged[::-1],
         past=_past(same),
         windows=same[-WINDOWS:],
         unjudged=[column for column in drift.columns if not column.judged],
@@ -115,6 +153,14 @@ def _cards(reference: Reference, window: Window, drift: WindowDrift) -> list[dic
     ]
 
 
+def _earlier(drift: WindowDrift) -> list[ColumnDrift]:
+    """The columns beside the window before, predictions first, then those that moved most."""
+    if drift.earlier is None:
+        return []
+    first = [drift.earlier.predictions.model_copy(update={"name": "predictions"})] if drift.earlier.predictions else []
+    return [*first, *sorted(drift.earlier.columns, key=lambda column: (-column.worst, column.name))]
+
+
 def _past(windows: Sequence[WindowDrift]) -> list[tuple[str, bool, Any]]:
     """(column, whether the latest window alarms, plot) of each column's history."""
     from markupsafe import Markup
@@ -142,6 +188,8 @@ def _markdown(project: str, drift: WindowDrift, alarm: Alarm) -> str:
     lines = [f"# {project}: {sentence(drift, alarm)}", "", f"{_time(drift.start)} to {_time(drift.end)} UTC, ", ""]
     lines[2] += f"{drift.rows:,} rows, beside {drift.reference}."
     lines += [f"- {kind}: {escape(' '.join(text.split()))}" for kind, texts in drift.reasons.items() for text in texts]
+    path = drift_report_path(project)
+    lines += ["", f"The report: [{path.name}]({path.as_uri()}), {escape(str(path))}"]
     return "\n".join(lines)
 
 
@@ -160,3 +208,15 @@ def _score(value: float | None) -> str:
 def drift_report_path(project: str) -> Path:
     """Where the newest report is."""
     return settings().home / "reports" / project / "drift" / f"{LATEST}.html"
+
+
+def require_drift_report(project: str) -> Path:
+    """Where the newest report is. Raises DataError before the first."""
+    path = drift_report_path(project)
+    if not path.is_file():
+        raise DataError(
+            f"No window of `{project}` was judged yet.",
+            where=str(path),
+            next_step=f"penstock monitor {project} --close",
+        )
+    return path

@@ -22,7 +22,7 @@ from tasks.settings import settings
 def quality(project: str, events: Sequence[Event]) -> Iterator[Sample]:
     """What monitoring stored of labels and quality. Raises StorageError or ConfigError where it cannot be read."""
     config = config_of(project)
-    labels, scores = monitored.last_labels(project), monitored.scores(project)
+    labels, scores = monitored.last_labels(project), monitored.scores(config)
     serves = ledger.serving(events)
     champion = serves.version if serves else ""
     yield Sample("penstock_retrain_enabled", (project,), config.retrain.enabled)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,28 +97,41 @@ def append(project: str, given: Given, config: LabelsConfig, source: str, again:
 
 def read_entries(project: str) -> list[Entry]:
     """Every batch of a project, in the order they came. Raises StorageError if an entry is damaged or missing."""
-    files = numbered.paths(_folder(project))
+    return entries_after(project, 0)
+
+
+def entries_after(project: str, sequence: int) -> list[Entry]:
+    """The batches after number ``sequence``, in order; no other is read."""
+    files = numbered.paths(_folder(project))[sequence:]
     entries = []
-    for number, entry in enumerate(numbered.read(files, Entry, _damaged), 1):
+    for number, entry in enumerate(numbered.read(files, Entry, _damaged), sequence + 1):
         if entry.sequence != number:
-            raise _damaged(files[number - 1], f"batch {entry.sequence} where {number} should be")
+            raise _damaged(files[number - sequence - 1], f"batch {entry.sequence} where {number} should be")
         entries.append(entry)
     return entries
 
 
-def state(project: str, key: tuple[str, ...], entries: list[Entry] | None = None) -> pl.DataFrame:
+def state(
+    project: str, key: tuple[str, ...], entries: list[Entry] | None = None, of: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The labels that count now, of the batches recorded under ``key``: see `penstock.labels.fold`.
 
-    Labels that were recorded while the project named its predictions otherwise are kept, and match nothing.
+    Labels that were recorded while the project named its predictions otherwise are kept, and match nothing. ``of``:
+    only those of these keys.
     """
     found = read_entries(project) if entries is None else entries
     mine = [entry for entry in found if entry.key == key and entry.new + entry.corrected]
-    return fold(((entry.sequence, _read(_folder(project), entry.batch)) for entry in mine), key)
+    batches = ((entry.sequence, _read(_folder(project), entry.batch)) for entry in mine)
+    if of is not None:
+        batches = ((number, rows.join(of, on=list(key), how="semi")) for number, rows in batches)
+    return fold(batches, key)
 
 
 def new_since(project: str, key: tuple[str, ...], time: str) -> int:
     """How many labels came or changed after ``time`` (ISO 8601, UTC; "" for all)."""
-    return sum(one.new + one.corrected for one in read_entries(project) if one.key == key and one.time > time)
+    newest = numbered.read(numbered.paths(_folder(project))[::-1], Entry, _damaged)
+    late = takewhile(lambda entry: entry.time > time, newest)
+    return sum(entry.new + entry.corrected for entry in late if entry.key == key)
 
 
 def _content(rows: pl.DataFrame) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from penstock.collected import Collected, Segment, pending
+from penstock.config import Project
 from penstock.labels import Entry
 from penstock.live_metrics import WindowScore
 from penstock.window import WindowDrift
-from tasks import label_store, live_store, watching
+from tasks import label_store, score_store, watching
 from tasks.collected_store import closed_segments, read_windows
 from tasks.kept import kept
 from tasks.settings import settings
@@ -35,9 +37,12 @@ def oldest_pending(project: str) -> Segment | None:
     return found[0] if found else None
 
 
-def scores(project: str) -> Sequence[WindowScore]:
-    """The quality of each release in each period, as it was measured last."""
-    return kept(("scores", project), (live_store.file(project),), lambda: live_store.read(project))
+def scores(project: Project) -> Sequence[WindowScore]:
+    """The quality of each release in each period, as it was measured last; what is final by now says so."""
+    folder = score_store.folder(project)
+    found = kept(("scores", str(folder)), (folder,), lambda: score_store.stored_periods(project))
+    now = datetime.now(UTC)
+    return [score for period in found for score in period.at(project.labels, now).scores]
 
 
 def last_labels(project: str) -> Entry | None:

@@ -31,6 +31,13 @@ def packaged(project: str, version: str = "") -> Packaged:
     return Packaged(version=release.version, candidate=candidate, package=candidate.package)
 
 
+def holdout(project: str, version: str, metric: str) -> float | None:
+    """A release's metric on the test rows that it was judged by. Raises as `packaged` does."""
+    metrics = store.read_json(packaged(project, version).candidate.evaluation.metrics)["metrics"]
+    value: float | None = metrics.get(metric)
+    return value
+
+
 def server_of(release: Packaged, serve: ServeConfig, fault: str = "") -> Server:
     """The processes that serve a release on this machine."""
     return Server(

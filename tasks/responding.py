@@ -17,14 +17,15 @@ from penstock.monitor_config import Kind
 from penstock.retrain import Decision, cleared
 from penstock.retrain_config import Cause
 from penstock.window import WindowDrift
-from tasks import store
+from tasks import events, verdict_store
 from tasks.caching import task
-from tasks.labelling import live_scores
 from tasks.registry import read_ledger
-from tasks.releases import packaged
-from tasks.retraining import decide_and_tell, retrain_history, tell_of_serving
-from tasks.watching import judged
+from tasks.releases import holdout
+from tasks.retraining import decide_and_tell, retrain_history, tell_of_serving, untold
+from tasks.score_store import stored_scores
+from tasks.verdict_store import judged
 
+NOTHING = -1  # no window's number
 CAUSES: dict[Kind, Cause] = {"schema": "schema skew", "value": "value drift", "prediction": "prediction drift"}
 
 
@@ -46,10 +47,25 @@ def raise_alarms(project: Project) -> list[Alarm]:
 
 
 @task(cached=False)
-def respond(project: Project, alarms: list[Alarm]) -> Decision:
-    """Decide and write it down, which tells those that act: `retrain.asked`, or `retraining.stopped` for a person."""
+def respond(project: Project, alarms: list[Alarm], again: bool = False) -> Decision:
+    """Decide and write it down, which tells those that act: `retrain.asked`, or `retraining.stopped` for a person.
+
+    ``again``: an earlier run was killed and may have written down what it could not tell; then it is told again. A
+    training that is asked for twice finds that it has been done.
+    """
+    if alarms:
+        verdict_store.tell_answered(project.name, NOTHING)  # a kill from here on leaves that behind
+    before = untold(project.name) if again else None
+    if before is not None:
+        events.tell_of(before)
     decision, _ = decide_and_tell(project, alarms, datetime.now(UTC))
+    verdict_store.tell_answered(project.name, verdict_store.newest_window(project.name))
     return decision
+
+
+def is_answered(project: Project) -> bool:
+    """Whether what followed from the newest window is in the ledger, and was told."""
+    return verdict_store.answered(project.name) == verdict_store.newest_window(project.name)
 
 
 def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], list[Cause]]:
@@ -64,9 +80,8 @@ def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], l
     score = _latest_final(project)
     if score is not None:
         measured.append("performance drop")
-        drop = performance_drop(
-            score.metrics.get(project.retrain.metric), _holdout(project, score.model), score.final, project.retrain
-        )
+        on_test_rows = holdout(project.name, score.model, project.retrain.metric)
+        drop = performance_drop(score.metrics.get(project.retrain.metric), on_test_rows, score.final, project.retrain)
         found += [drop] if drop else []
     return found, measured
 
@@ -74,16 +89,8 @@ def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], l
 def _latest_final(project: Project) -> WindowScore | None:
     """The newest period that is final, of the release that serves."""
     serves = ledger.serving(read_ledger(project.name))
-    scores = [
-        score for score in live_scores(project) if score.final and serves is not None and score.model == serves.version
-    ]
+    scores = [one for one in stored_scores(project) if one.final and serves and one.model == serves.version]
     return scores[-1] if scores else None
-
-
-def _holdout(project: Project, version: str) -> float | None:
-    metrics = store.read_json(packaged(project.name, version).candidate.evaluation.metrics)["metrics"]
-    value: float | None = metrics.get(project.retrain.metric)
-    return value
 
 
 def _judge_trainings(project: Project, alarms: list[Alarm], measured: list[Cause], windows: list[WindowDrift]) -> None:

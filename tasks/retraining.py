@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from penstock import ledger
 from penstock.alarms import Alarm
+from penstock.candidate import Release
 from penstock.config import Project
 from penstock.errors import DataError, RolloutError
 from penstock.ledger import Event, Kind
@@ -50,6 +52,41 @@ def decide_and_tell(project: Project, alarms: Sequence[Alarm], now: datetime) ->
 
     event = ledger_store.append(project.name, make)
     return decided[-1], event
+
+
+@contextlib.contextmanager
+def answering(project: str) -> Iterator[Callable[[Release], None]]:
+    """For a training: if one was asked for when the block begins, the ledger is told at once that it did not help.
+
+    That is when the block raises, or when what it calls the given function with is no release that the asking made.
+    What was rejected or failed in its rollout says so by itself, see `penstock/retrain_history.py`.
+    """
+    asked = [one.asked for one in retrain_history(project).attempts[-1:] if one.waits and not one.version]
+
+    def fruitless(reason: str) -> None:
+        waiting = {one.asked for one in retrain_history(project).attempts if one.waits}
+        if asked and asked[0] in waiting:
+            tell_of_serving(project, "retrain did not help", reason, asked=asked[0])
+
+    def made(release: Release) -> None:
+        if not release.new:
+            fruitless(f"the training made what there was already: {release}")
+
+    try:
+        yield made
+    except Exception as error:
+        fruitless(f"the training failed: {getattr(error, 'what', '') or type(error).__name__}")
+        raise
+
+
+def untold(project: str) -> Event | None:
+    """The last decision to train or to stop, if nothing has come of it: whoever made it may not have told anybody."""
+    history, events = retrain_history(project), ledger_store.read_all(project)
+    last = next((event for event in reversed(events) if event.kind in ("retrain asked", "retraining stopped")), None)
+    if last is None or (last.kind == "retraining stopped") != (history.stop is not None):
+        return None
+    begun = any(one.asked == last.sequence and (one.version or one.helped is not None) for one in history.attempts)
+    return None if begun else last
 
 
 def tell_of_serving(project: str, kind: Kind, reason: str, **facts: object) -> Event:

@@ -16,6 +16,8 @@ from penstock.refs import FileRef
 from penstock.sketch import GRID, MOST, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
 from penstock.window import Reference
 from tasks import store
+from tasks.project import recorded_project
+from tasks.releases import packaged
 from tasks.whylogs_profile import LONGEST, load_whylogs, profile
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ TYPES: dict[str, Type] = {
     "tensor": "other",
 }
 PREDICTIONS = "probability"
+
+
+def training_reference(project: str, release: str) -> Reference:
+    """What windows of a release are compared with, of the newest one where ``release`` is empty.
+
+    Raises DataError if there is no such release, StorageError if its files are damaged.
+    """
+    known = packaged(project, release)
+    return reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
 
 
 def reference(candidate: Candidate, project: Project, release: str, allowed: Sequence[str] = ()) -> Reference:

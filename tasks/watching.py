@@ -3,91 +3,106 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from penstock import window as windows
 from penstock.alarm import alarm
 from penstock.collected import Collected
 from penstock.config import Project
-from penstock.errors import StorageError
-from penstock.refs import Value
+from penstock.estimate import Estimate, estimated
+from penstock.live_metrics import SHOWN
 from penstock.sketch import ColumnSummary, number_summary
-from penstock.window import Reference, Window, WindowDrift
-from tasks import numbered, store
+from penstock.window import Window, WindowDrift
+from tasks import store, verdict_store
 from tasks.caching import task
-from tasks.drift_report import drift_report_path, write_drift_report
-from tasks.project import recorded_project
-from tasks.releases import packaged
-from tasks.settings import settings
-from tasks.summaries import PREDICTIONS, reference, summaries
+from tasks.collected_store import newest_windows, read_some
+from tasks.drift_report import Beside, drift_report_path, write_drift_report
+from tasks.estimating import estimates
+from tasks.merging import merged_periods
+from tasks.releases import holdout
+from tasks.score_store import stored_scores
+from tasks.summaries import PREDICTIONS, summaries, training_reference
 
-
-class Judgement(Value):
-    """A window beside what it was compared with, and the verdict."""
-
-    reference: Reference
-    window: Window
-    verdict: WindowDrift
-
-    def __str__(self) -> str:
-        return str(self.verdict)
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @task(cached=False)
-def judge_window(project: Project, collected: Collected) -> Judgement | None:
-    """The verdict on a window, also kept; None if nothing was asked in it.
+def judge_windows(project: Project) -> WindowDrift | None:
+    """The verdict on each window that has none yet is made and kept; returns the last of them.
 
-    It is judged by the release that answered most of it. Raises StorageError if that release's files are damaged.
+    Usually that is the window that was just closed, or none; after a monitor that was killed, also what it left. A
+    window that nothing was asked in gets none. Raises StorageError if the files of a release that answered are damaged.
     """
-    if not collected.counts.requests:
-        return None
-    release = max(collected.models, key=lambda name: collected.models[name], default="")
-    known = packaged(project.name, release)
-    beside = reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
-    window = _window(collected, release)
-    verdict = windows.judge(project.monitor, beside, window, judged(project.name))
-    folder = _folder(project.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    store.write_atomic(numbered.path(folder, collected.number), verdict.model_dump_json(indent=1).encode())
-    return Judgement(reference=beside, window=window, verdict=verdict)
+    last = verdict_store.last_judged(project.name)
+    left = [*takewhile(lambda window: window.number > last, newest_windows(project.name))][::-1]
+    verdict = None
+    for collected in left:
+        if collected.counts.requests:
+            verdict = _judged(project, collected)
+            verdict_store.keep(project.name, collected.number, verdict)
+    return verdict
 
 
-def report_drift(project: Project, judgement: Judgement) -> str:
-    """The report on the latest window; returns its path."""
-    history = judged(project.name)
-    write_drift_report(project.name, judgement.reference, judgement.window, history, alarm(history, project.monitor))
-    return str(drift_report_path(project.name))
+def report_drift(project: Project, news: bool) -> str:
+    """The report on the newest judged window; returns its path, "" before the first.
+
+    ``news``: whether anything in it may have changed since it was written.
+    """
+    number = verdict_store.last_judged(project.name)
+    if number and (news or not drift_report(project.name)):
+        history = verdict_store.judged(project.name)
+        (collected,) = read_some(project.name, [number])
+        metric, release = project.retrain.metric, history[-1].reference
+        beside = Beside(
+            scores=tuple(stored_scores(project)),
+            metric=metric,
+            holdout=holdout(project.name, release, metric),
+            merged=tuple(merged_periods(project.name)),
+        )
+        reference = training_reference(project.name, release)
+        state = alarm(history, project.monitor)
+        write_drift_report(project.name, reference, served_window(collected), history, state, beside)
+    return drift_report(project.name)
 
 
 def watched(project: str) -> str:
     """The last verdict in one line; "" before the first."""
+    number = verdict_store.last_judged(project)
     last = last_verdict(project)
     if last is None:
         return ""
     ended = datetime.fromtimestamp(last.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"window {len(numbered.paths(_folder(project)))}, until {ended}, {last.rows:,} rows: {last}"
+    return f"window {number}, until {ended}, {last.rows:,} rows: {last}"
 
 
 def last_verdict(project: str) -> WindowDrift | None:
     """The verdict on the last window that had requests. Raises StorageError if it cannot be read."""
-    files = numbered.paths(_folder(project))
-    return next(numbered.read(files[-1:], WindowDrift, _damaged), None)
+    number = verdict_store.last_judged(project)
+    return verdict_store.verdict_on(project, number) if number else None
 
 
-def judged(project: str) -> list[WindowDrift]:
-    """The verdicts so far, oldest first. Raises StorageError if one cannot be read."""
-    return list(numbered.read(numbered.paths(_folder(project)), WindowDrift, _damaged))
+def estimate_of_last(project: str) -> str:
+    """What the answers of the last window imply about quality, in one line; "" where that is not known."""
+    last = last_verdict(project)
+    return estimated(last.estimate, SHOWN) if last is not None and last.estimate else ""
 
 
-def _window(collected: Collected, release: str) -> Window:
-    import polars as pl
+def drift_report(project: str) -> str:
+    """The path of the newest report; "" before the first."""
+    path = drift_report_path(project)
+    return str(path) if path.is_file() else ""
 
+
+def served_window(collected: Collected) -> Window:
+    """A window as the verdict sees it: its columns from its profile, its predictions those of its release."""
     columns: tuple[ColumnSummary, ...] = ()
     predictions = None
     if collected.rows is not None and collected.profile is not None:
         columns = summaries(store.read_bytes(collected.profile))
-        rows = pl.scan_parquet(store.locate(collected.rows)).filter(pl.col("model") == release)
-        predictions = number_summary(PREDICTIONS, rows.select("score").collect()["score"].to_numpy())
+        scores = _answers(collected).select("score").collect()["score"]
+        predictions = number_summary(PREDICTIONS, scores.to_numpy())
     return Window(
         start=collected.since / 1e9,
         end=collected.until / 1e9,
@@ -99,14 +114,31 @@ def _window(collected: Collected, release: str) -> Window:
     )
 
 
-def _damaged(path: Path, found: str) -> StorageError:
-    return StorageError(
-        "The verdict on a window cannot be read.",
-        where=str(path),
-        found=found,
-        next_step="remove the file: the window itself is kept",
+def _judged(project: Project, collected: Collected) -> WindowDrift:
+    before = next(
+        (one for one in newest_windows(project.name) if one.number < collected.number and one.rows is not None), None
+    )
+    same = before is not None and collected.release != "" and before.release == collected.release
+    return windows.judge(
+        project.monitor,
+        training_reference(project.name, collected.release),
+        served_window(collected),
+        verdict_store.judged(project.name),
+        served_window(before) if before is not None and same else None,
+        _estimated(project.name, collected),
     )
 
 
-def _folder(project: str) -> Path:
-    return settings().home / "monitor" / project / "verdicts"
+def _estimated(project: str, collected: Collected) -> dict[str, Estimate]:
+    if collected.rows is None:
+        return {}
+    rows = _answers(collected).select("score", "decision").collect()
+    return estimates(project, collected.release, rows["score"].to_numpy(), rows["decision"].to_numpy())
+
+
+def _answers(collected: Collected) -> pl.LazyFrame:
+    """The rows that the window's release answered."""
+    import polars as pl
+
+    assert collected.rows is not None
+    return pl.scan_parquet(store.locate(collected.rows)).filter(pl.col("model") == collected.release)

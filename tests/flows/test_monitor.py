@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
-
-import polars as pl
 import pytest
 
+from benchmarks.served_log import ServedLog
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.train import train
 from penstock.errors import StorageError
 from penstock.label_coverage import PERIOD, with_period
-from tasks import collecting, store
+from tasks import collecting
 from tasks.collected_store import closed_segments, read_windows
 from tasks.project import load_project
 from tasks.registry import read_ledger
-from tasks.samples import json_rows, sample_rows
 from tasks.served_store import read_served
 
 ROWS = 400
-
-
-class Log:
-    """Writes closed segments as the servers of tiny-v1 do."""
-
-    def __init__(self, checkout, candidate, features) -> None:
-        self.folder = checkout.home / "predictions" / "tiny" / "tiny-v1"
-        self.folder.mkdir(parents=True)
-        self.rows = json_rows(sample_rows(candidate.splits, features, ROWS).drop("__row__"))
-        scores = pl.read_parquet(store.locate(candidate.evaluation.predictions))["score"].to_list()
-        self.scores = scores[: len(self.rows)]
-        self.written = 0
-
-    def segment(self, change=lambda row: row, score=lambda score: score, **facts) -> None:
-        lines = []
-        for row, known in zip(self.rows, self.scores, strict=False):
-            self.written += 1
-            head = {"time_ns": time.time_ns(), "id": f"id{self.written}", "model": "tiny-v1"}
-            head |= {"environment": "production", "shadow": False, "replay": False, "status": 200, **facts}
-            value = score(known)
-            answer = {"model": "tiny-v1", "predictions": [value > 0.5], "probabilities": [value]}
-            text = json.dumps(head, separators=(",", ":"))[:-1]
-            lines.append(f'{text},"request":{json.dumps(change(row))},"response":{json.dumps(answer)}}}\n')
-        name = f"{time.time_ns()}-{self.written}"
-        (self.folder / f"{name}.jsonl").write_text("".join(lines))
 
 
 @pytest.fixture
@@ -53,7 +24,7 @@ def log(live):
     live.change(monitor={"min_rows": 100, "alarm_windows": 2}, retrain={"enabled": True, "min_new_labels": 0})
     ingest("tiny", until="b3")
     outcome = train("tiny")
-    return Log(live, outcome.candidate, load_project("tiny").features)
+    return ServedLog(live.home, "tiny-v1", outcome.candidate, load_project("tiny").features, ROWS)
 
 
 def kinds() -> list[str]:
@@ -103,7 +74,7 @@ def test_every_prediction_is_counted_once_wherever_a_monitor_is_killed(log, monk
     log.segment()
     monitor.fn("tiny", close=True)
     assert monitor.fn("tiny", close=True).window is None
-    served = read_served("tiny")
+    served = read_served(read_windows("tiny"))
     assert (served.height, served["request_id"].n_unique()) == (2 * len(log.rows), 2 * len(log.rows))
     assert len(closed_segments("tiny")) == 2
 
@@ -118,5 +89,5 @@ def test_a_time_in_the_rows_says_which_period_they_belong_to(live, log):
     live.change(labels={"time": "at"})
     log.segment(change=lambda row: row | {"at": "2025-08-20T10:00:00"})
     monitor.fn("tiny", close=True)
-    served = with_period(read_served("tiny", ("at",)), load_project("tiny").labels)
+    served = with_period(read_served(read_windows("tiny"), ("at",)), load_project("tiny").labels)
     assert (served.height, served[PERIOD].unique().to_list()) == (len(log.rows), ["2025-W34"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from penstock.errors import DataError
 from penstock.label_config import LabelsConfig
-from penstock.label_coverage import coverage, to_score_again
+from penstock.label_coverage import at as at_time
+from penstock.label_coverage import coverage
 from penstock.label_rows import given_labels, key_text, truth
 from penstock.labels import changes, fold, labelled, require_row_numbers, unmatched
 from penstock.served import FIXED, require_served
@@ -134,7 +135,7 @@ def test_labels_find_predictions_by_keys_of_any_spelling():
     ):
         config = KEYS.model_copy(update={"repeated": repeated})
         assert labelled(table, state, config, KINDS).select("request_id", "label").rows() == expected
-    assert unmatched(given.rows, table, KEYS, KINDS) == 1
+    assert unmatched(given.rows, table, KEYS, KINDS).height == 1
 
 
 def test_of_a_request_that_was_tried_again_the_last_answer_counts():
@@ -173,13 +174,11 @@ def test_a_period_is_final_after_its_time_and_with_enough_labels():
     assert coverage(weeks(90), REQUESTS, early)[0].waits_for == "not before 2024-01-15 00:00"
 
 
-def test_what_changed_is_scored_again_and_nothing_else():
-    now = datetime(2024, 1, 15, tzinfo=UTC)
-    scored = coverage(weeks(90), REQUESTS, now)
-    assert to_score_again(coverage(weeks(90), REQUESTS, now), scored) == []
-    assert to_score_again(coverage(weeks(90, arrived=2), REQUESTS, now), scored) == ["2024-W01"]  # corrected
-    assert to_score_again(coverage(weeks(90), REQUESTS, now + timedelta(days=7)), scored) == []
-    assert to_score_again(scored, coverage(weeks(90), REQUESTS, now - timedelta(days=1))) == ["2024-W01"]  # final now
+def test_a_period_becomes_final_by_time_alone():
+    before = coverage(weeks(90), REQUESTS, datetime(2024, 1, 14, tzinfo=UTC))
+    later = [at_time(one, REQUESTS, datetime(2024, 1, 15, tzinfo=UTC)) for one in before]
+    assert [one.mature for one in before] == [False, False]
+    assert later == coverage(weeks(90), REQUESTS, datetime(2024, 1, 15, tzinfo=UTC)) and later[0].mature
 
 
 @pytest.mark.parametrize(("period", "name"), [("day", "2024-12-30"), ("week", "2025-W01"), ("month", "2024-12")])

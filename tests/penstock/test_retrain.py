@@ -169,6 +169,52 @@ def test_one_whose_release_was_quarantined_did_not_help():
     assert ledger.history.without_help == 1
 
 
+@pytest.mark.parametrize(
+    "ended",
+    [
+        [("rejected", "")],
+        [("registered", "m-v2"), ("failed", "m-v2"), ("quarantined", "m-v2")],
+        [("registered", "m-v2"), ("held", "m-v2")],
+        [("registered", "m-v2"), ("waiting", "m-v2"), ("refused", "m-v2")],
+        [
+            ("registered", "m-v2"),
+            ("promoted", "m-v2"),
+            ("failed", "m-v2"),
+            ("rolled back", "m-v1"),
+            ("quarantined", "m-v2"),
+        ],
+    ],
+)
+def test_one_that_ended_without_a_release_that_serves_did_not_help_at_once(ended):
+    ledger = tried(deployed=False)
+    for kind, version in ended:
+        ledger.add(1, kind, version)
+    assert (ledger.history.without_help, ledger.history.attempts[0].helped) == (1, False)
+    assert ledger.decide(24, DRIFT).action == "retrain"  # and the next need not wait for `give_up_hours`
+    asked = ledger.add(24, "retrain asked", causes="value drift")
+    ledger.add(25, "rejected", "")
+    assert (ledger.history.without_help, ledger.decide(50, DRIFT).page) == (2, True)
+    assert fold(ledger.events) == ledger.history and asked.sequence == ledger.history.attempts[1].asked
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [("registered", "m-v2"), ("failed", "m-v1")],  # another release failed
+        [("registered", "m-v2"), ("promoted", "m-v1")],  # an older one was brought back by a person
+        [("registered", "m-v2"), ("rejected", "")],  # another candidate, after it had made its own
+        [("staged", "m-v1"), ("held", "m-v1")],
+    ],
+)
+def test_what_happens_to_others_says_nothing_of_it(others):
+    ledger = tried(deployed=False)
+    for kind, version in others:
+        ledger.add(1, kind, version)
+    assert ledger.history.attempts[0].waits and ledger.history.without_help == 0
+    ledger.add(2, "promoted", "m-v2")
+    assert ledger.history.attempts[0].version == "m-v2"
+
+
 def outcome(ledger: Ledger, hours: float, *alarms: Alarm, measured=("value drift",)):
     return cleared(ledger.history.attempts[-1], alarms, measured, START + timedelta(hours=hours), CONFIG)
 
@@ -260,3 +306,79 @@ def test_an_alarm_that_nothing_quiets_trains_the_configured_number_of_times_and_
                 ledger.add(hour, "retrain did not help", asked=str(event.sequence))
             stopped += found.page
     assert (asked, stopped) == (CONFIG.max_without_help, 1)
+
+
+ENDS = ("rejected", "no release", "failed", "held", "killed", "in vain", "helps")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_months_however_trainings_end_and_inputs_flap(seed):
+    """A monitor run every hour for 100 days. Every training takes hours, and ends in one of all the ways there are."""
+    draws = np.random.default_rng(seed)
+    config = RetrainConfig(
+        enabled=True, cooldown_hours=float(draws.choice([0, 3, 30])), daily_budget=int(draws.integers(1, 4)),
+        min_new_labels=0, max_without_help=int(draws.integers(1, 4)), give_up_hours=12,
+    )  # fmt: skip
+    ledger, raised, pending, version = Ledger(), False, [], 1
+    pages = []
+    for hour in range(2400):
+        due = [one for one in pending if one[0] <= hour]
+        pending = [one for one in pending if one[0] > hour]
+        for _, end, asked in due:
+            if end == "rejected":
+                ledger.add(hour, "rejected", "")
+            elif end == "no release":
+                ledger.add(hour, "retrain did not help", asked=str(asked))
+            elif end != "killed":
+                version += 1
+                ledger.add(hour, "registered", f"m-v{version}")
+                ledger.add(hour, end if end in ("failed", "held") else "promoted", f"m-v{version}")
+            if end == "helps":
+                raised = False
+        flaps = draws.random() < 0.2
+        raised = raised ^ flaps
+        known = "value drift" in ledger.history.alarms
+        if raised != known:
+            ledger.add(hour, "alarm" if raised else "alarm cleared", cause="value drift")
+        alarms, now = [DRIFT] if raised else [], START + timedelta(hours=hour)
+        for attempt in ledger.history.attempts:
+            found = cleared(attempt, alarms, ["value drift"], now, config)
+            if attempt.helped is None and found.helped is not None:
+                kind = "retrain helped" if found.helped else "retrain did not help"
+                ledger.add(hour, kind, asked=str(attempt.asked))
+        if ledger.history.stop and draws.random() < 0.02:
+            ledger.add(hour, "retraining resumed")
+        decision = ledger.decide(hour, *alarms, labels=LabelNews(since_training=5), config=config)
+        told = to_tell(ledger.history, decision)
+        if told is not None:
+            event = ledger.add(hour, told[0], reason=told[1], **told[2])
+            if decision.action == "retrain":
+                pending.append((hour + int(draws.integers(1, 9)), str(draws.choice(ENDS)), event.sequence))
+            if decision.page:
+                pages.append(hour)
+    assert fold(ledger.events) == ledger.history
+    hold_to(config, ledger.events)
+    assert len(pages) > 1
+
+
+def hold_to(config: RetrainConfig, events: list[Event]) -> None:
+    """What must be true of any ledger: cooldown, budget, no training while stopped, never more in vain than allowed."""
+    asked = [datetime.fromisoformat(event.time) for event in events if event.kind == "retrain asked"]
+    assert len(asked) > 5
+    gaps = [(later - first) / timedelta(hours=1) for first, later in itertools.pairwise(asked)]
+    assert min(gaps) >= config.cooldown_hours
+    assert max(sum(one.date() == day for one in asked) for day in {one.date() for one in asked}) <= config.daily_budget
+    in_vain, stopped, open_ = 0, False, False
+    for event in events:
+        if event.kind == "retrain asked":
+            assert not stopped and not open_ and in_vain < config.max_without_help
+            open_ = True
+        if event.kind in ("rejected", "failed", "held", "retrain did not help") and open_:
+            in_vain, open_ = in_vain + 1, False
+        if event.kind == "retrain helped":
+            in_vain, open_ = 0, False
+        if event.kind == "retraining stopped":
+            assert not stopped and in_vain >= config.max_without_help
+            stopped = True
+        if event.kind == "retraining resumed":
+            in_vain, stopped = 0, False

@@ -10,15 +10,16 @@ import pytest
 
 from penstock.alarms import Alarm
 from penstock.errors import DataError, RolloutError
-from penstock.label_coverage import coverage, to_score_again
-from penstock.live_metrics import score_windows
 from penstock.refs import Evaluation, FileRef
 from tasks import ledger_store, store
+from tasks.collected_store import read_windows
 from tasks.estimating import calibrations
 from tasks.label_sources import LabelSource
-from tasks.labelling import label_coverage, labelled_predictions, record_labels
+from tasks.labelling import record_labels
 from tasks.project import load_project
 from tasks.retraining import decide_and_tell, label_news, resume, retrain_history, tell_of_serving
+from tasks.score_store import stored_scores
+from tasks.scoring import label_coverage, score_periods
 from tasks.served_store import read_served
 from tests.served import serve_rows
 
@@ -51,22 +52,27 @@ def file(checkout, labels: dict, key: str = "id") -> LabelSource:
     return LabelSource(file=str(path))
 
 
+def covered(project):
+    score_periods(project)
+    return label_coverage(project)
+
+
 def test_a_correction_scores_its_own_week_again_and_changes_its_quality(checkout):
     project = by_keys(checkout)
     serve()
     truth = {f"i{n}": n % 3 == 0 for n in range(2 * ROWS)}
     assert record_labels(project, file(checkout, truth)).unmatched == 0
-    rows = labelled_predictions(project, project.evaluate.slices)
-    before = score_windows(rows, project.labels, project.evaluate.slices, 50, NOW)
+    assert score_periods(project) == ["2025-W34", "2025-W35"]
+    before = stored_scores(project)
     assert [one.coverage.period for one in before] == ["2025-W34", "2025-W35"]
     assert all(one.final and len(one.slices) == 2 for one in before)
+    assert score_periods(project) == []  # nothing is new
 
     corrected = record_labels(project, file(checkout, {"i200": not truth["i200"]})).recorded
     assert (corrected.new, corrected.corrected) == (0, 1)
-    rows = labelled_predictions(project, project.evaluate.slices)
-    stale = to_score_again(coverage(rows, project.labels, NOW), [one.coverage for one in before])
-    assert stale == ["2025-W35"]
-    (again,) = score_windows(rows, project.labels, project.evaluate.slices, 50, NOW, only=stale)
+    assert score_periods(project) == ["2025-W35"]
+    same, again = stored_scores(project)
+    assert same == before[0]
     assert again.positives == before[1].positives + (1 if not truth["i200"] else -1)
     assert again.metrics["auc"] != before[1].metrics["auc"]
 
@@ -74,9 +80,9 @@ def test_a_correction_scores_its_own_week_again_and_changes_its_quality(checkout
 def test_labels_that_come_before_what_they_belong_to_wait_for_it(checkout):
     project = by_keys(checkout)
     assert record_labels(project, file(checkout, {"i1": True})).unmatched == 1
-    assert label_coverage(project) == []
+    assert covered(project) == []
     serve()
-    assert label_coverage(project)[0].labelled == 1
+    assert covered(project)[0].labelled == 1
 
 
 def test_a_request_of_several_rows_needs_row_numbers(checkout):
@@ -84,19 +90,19 @@ def test_a_request_of_several_rows_needs_row_numbers(checkout):
     project = load_project("tiny")
     with pytest.raises(DataError, match="several rows"):
         record_labels(project, file(checkout, {"r3": True}, "request_id"))
-    assert label_coverage(project)[0].labelled == 0
+    assert covered(project)[0].labelled == 0
     (checkout.root / "labels.csv").write_text("request_id,row,late\nr3,0,1\nr3,1,0\n")
     record_labels(project, LabelSource(file=str(checkout.root / "labels.csv")))
-    assert label_coverage(project)[0].labelled == 2
+    assert covered(project)[0].labelled == 2
 
 
 def test_fields_that_a_file_lacks_are_null_and_a_file_of_something_else_is_refused(checkout):
     serve()
-    assert read_served("tiny", ("id", "wet"))["wet"].null_count() == 2 * ROWS
-    assert read_served("other").height == 0
+    assert read_served(read_windows("tiny"), ("id", "wet"))["wet"].null_count() == 2 * ROWS
+    assert read_served([]).height == 0
     serve_rows("tiny", {"id": ["i1"]})
     with pytest.raises(DataError) as caught:
-        read_served("tiny")
+        read_served(read_windows("tiny"))
     assert "request_id: missing" in caught.value.found
 
 
@@ -160,6 +166,8 @@ def test_a_release_is_calibrated_on_the_predictions_of_its_evaluation(checkout):
         pl.DataFrame(rows).write_parquet(draft.path)
     nothing = store.put_json({}, "nothing.json")
     evaluation = Evaluation(model="m", metrics=nothing, curves=nothing, predictions=draft.ref, headline="")
-    calibration, others = calibrations(evaluation, 3)
-    assert calibration(np.array([0.5]))[0] == pytest.approx(0.25, abs=0.05)
-    assert (calibration.rows, len(others)) == (3000, 3)
+    found = calibrations(evaluation)
+    assert found.fitted(np.array([0.5]))[0] == pytest.approx(0.25, abs=0.05)
+    assert (found.fitted.rows, len(found.resamples)) == (3000, 20)
+    store.locate(draft.ref).unlink()
+    assert calibrations(evaluation) == found  # fitted once

@@ -19,12 +19,12 @@ from penstock.desired import Route
 from penstock.label_config import LabelsConfig
 from penstock.label_coverage import Coverage
 from penstock.live_metrics import WindowScore
-from tasks import envoy, ports, serving, supervision
+from tasks import envoy, ports, score_store, serving, supervision
 from tasks.exposed import METRICS, Sample, families
 from tasks.exposed_quality import latest, overdue
 from tasks.exposed_serving import state_of
 from tasks.kept import kept
-from tasks.live_store import file as live_file
+from tasks.project import load_project
 
 
 def get(path: str) -> str:
@@ -121,13 +121,14 @@ def test_one_that_is_killed_comes_back_at_its_port(served):
 
 
 def test_live_quality_that_cannot_be_read_leaves_the_ledger(served):
-    live_file("tiny").parent.mkdir(parents=True, exist_ok=True)
-    live_file("tiny").write_text("{")
+    path = score_store.folder(load_project("tiny")) / "2025-W01.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{")
     try:
         found = samples()
         assert (found["penstock_project_readable", "tiny"], found["penstock_retrain_stopped", "tiny"]) == (0, 0)
     finally:
-        live_file("tiny").unlink()
+        path.unlink()
 
 
 def score(model: str, month: int, share: float, mature: bool) -> WindowScore:

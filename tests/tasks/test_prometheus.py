@@ -20,6 +20,7 @@ from penstock.desired import Route, with_route
 from penstock.errors import ConfigError
 from tasks import prometheus as program
 from tasks import release_server, serving, supervision
+from tasks.collected_store import read_windows
 from tasks.exposed import METRICS
 from tasks.project import load_project
 from tasks.releases import packaged, server_of, tell
@@ -65,7 +66,7 @@ def send(rows: list[dict], seconds: float = 1.5) -> None:
 
 def label(tiny) -> None:
     """All of May, a third of June, and nothing of the rest: May is final."""
-    served = read_served("tiny", ("at",)).with_row_index("n")
+    served = read_served(read_windows("tiny"), ("at",)).with_row_index("n")
     late = pl.col("at").cast(pl.String).str.starts_with("2024-05") | (pl.col("n") % 3 == 0)
     labels = served.filter(late).select("request_id", "row", late=(pl.col("n") % 2 == 0))
     labels.unique(["request_id", "row"]).write_csv(tiny.root / "labels.csv")
