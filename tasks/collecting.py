@@ -14,10 +14,12 @@ from penstock.refs import FileRef
 from penstock.schema import parse_schema
 from penstock.served import FIXED
 from tasks import locks, store
+from tasks.batch_windows import batch_is_due, batch_window
 from tasks.caching import task
 from tasks.collected_store import append_window, closed_segments, read_windows, segment_path
 from tasks.compaction import compact
 from tasks.project import schema_text
+from tasks.publishing import settle
 from tasks.summaries import window_profile
 
 LONGEST_PROFILE = 2_000_000  # rows of a window that its profile is made of at once
@@ -38,14 +40,19 @@ def monitoring(project: str) -> Iterator[None]:
 
 @task(cached=False)
 def collect_window(project: Project, close: bool = False) -> Collected | None:
-    """The next window, or None while it is neither full nor over.
+    """The next window, or None while it is neither full nor over. Scored files make windows without requests.
 
     ``close``: whatever there is, however little. Raises StorageError if a segment or a window's file is damaged.
     """
+    settle(project.name)
     windows = read_windows(project.name)
-    segments = pending(closed_segments(project.name), windows)
-    if not segments or not (close or _is_due(project, windows, segments)):
+    segments = _chosen(project, windows, pending(closed_segments(project.name), windows), close)
+    if not segments:
         return None
+    if segments[0].batch:
+        window = batch_window(project, segments, len(windows) + 1, kept_fields(project))
+        append_window(window)
+        return window
     paths = [segment_path(project.name, segment) for segment in segments]
     found = compact(paths, kept_fields(project), replayed=False)
     window = Collected(
@@ -82,9 +89,18 @@ def kept_fields(project: Project) -> dict[str, str]:
     }
 
 
+def _chosen(project: Project, windows: list[Collected], found: list[Segment], close: bool) -> list[Segment]:
+    """Requests or scored files, whichever is due and has waited longest. Each makes windows of its own."""
+    requests = [segment for segment in found if not segment.batch]
+    batches = [segment for segment in found if segment.batch]
+    due = [requests] if requests and (close or _is_due(project, windows, requests)) else []
+    due += [batches] if batches and (close or batch_is_due(project, batches)) else []
+    return min(due, key=lambda segments: segments[0].name, default=[])
+
+
 def _is_due(project: Project, windows: list[Collected], segments: list[Segment]) -> bool:
     config = project.monitor
-    opened = windows[-1].until if windows else int(segments[0].name.partition("-")[0])
+    opened = windows[-1].until if windows and not windows[-1].batch else int(segments[0].name.partition("-")[0])
     if time.time() - opened / 1e9 >= config.window_seconds:
         return True
     lines = 0

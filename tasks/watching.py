@@ -96,6 +96,7 @@ def _window(collected: Collected, release: str) -> Window:
         predictions=predictions,
         requests=collected.counts.requests,
         refused=collected.counts.refused_requests,
+        batch=collected.batch,
     )
 
 
