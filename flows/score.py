@@ -37,7 +37,7 @@ def score(
         source=absolute(source),
         output=absolute(output),
         version=version,
-        keys=tuple(keys),
+        columns=tuple(keys),
         on_invalid=on_invalid,
         force=force,
         quarantined=quarantined,

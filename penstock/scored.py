@@ -17,14 +17,14 @@ INVALID = "invalid rows"
 
 
 class Request(Value):
-    """What is asked for. ``source``: a file, folder or pattern, `data` or `dataset:VERSION`; ``keys``: columns of it
-    that the output repeats; ``on_invalid``: "" for what `data.on_invalid` says; ``quarantined``: a release that is in
-    quarantine is meant."""
+    """What is asked for. ``source``: a file, folder or pattern, `data` or `dataset:VERSION`; ``columns``: those
+    of it that the output repeats; ``on_invalid``: "" for what `data.on_invalid` says; ``quarantined``: a release that
+    is in quarantine is meant."""
 
     source: str
     output: str
     version: str = ""
-    keys: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # not `keys`: what has that is a mapping to `dict()`, and so to Prefect
     on_invalid: OnInvalid = ""
     force: bool = False
     quarantined: bool = False

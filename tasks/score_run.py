@@ -163,7 +163,7 @@ class Run:
         """The output's rows: which they are, the columns asked for, and the answers."""
         import polars as pl
 
-        keys = list(dict.fromkeys([*self.project.labels.key_columns, *self.request.keys]))
+        keys = list(dict.fromkeys([*self.project.labels.key_columns, *self.request.columns]))
         return found.rows.select(
             pl.lit(self.drafts.run).alias("request_id"),
             found.place.alias("row"),

@@ -32,7 +32,7 @@ def score_rows(project: Project, request: Request) -> Scored:
     """
     output = Path(request.output)
     _require_writable(output)
-    _require_keys(request.keys)
+    _require_keys(request.columns)
     with _writing(output):
         for earlier in settle(project.name):
             asked = (request.source, request.output, request.version or earlier.version)
@@ -44,7 +44,7 @@ def score_rows(project: Project, request: Request) -> Scored:
         drafts = Drafts(output, project.name)
         drafts.clear()
         try:
-            intent = Run(project, request, Scorer(release, project, request.keys), rows, drafts).intent()
+            intent = Run(project, request, Scorer(release, project, request.columns), rows, drafts).intent()
             publish(intent)
         finally:
             drafts.clear()
