@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ROWS = 262_144  # at once
+ROWS = 131_072  # at once
 BLOCK = 16 << 20  # bytes of a CSV that are parsed at once
 DATASET, CURRENT = "dataset:", "data"
 KINDS = (".parquet", ".csv", ".csv.gz")

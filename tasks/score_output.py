@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUFFIXES = (".parquet", ".csv")
+FEW = 1000  # different texts of a column that are written once each
 WAITING = 2  # batches that a worker may be behind
 
 
@@ -27,7 +28,12 @@ class ParquetTable:
         import pyarrow.parquet as pq
 
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        self._writer = self._writer or pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        if self._writer is None:
+            # looking for repeated values among floats costs more than everything else, and makes the file larger
+            repeated = [
+                name for name in frame.columns if frame[name].dtype == pl.String and frame[name].n_unique() <= FEW
+            ]
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd", use_dictionary=repeated)
         self._writer.write_table(table)
 
     def close(self) -> None:
