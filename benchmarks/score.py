@@ -99,7 +99,6 @@ def compare(bench: Bench, rows: Path, rounds: int, whylogs: bool) -> None:
     )
     print(f"  the probabilities are {'the same, bit for bit' if same else 'NOT THE SAME'}")
     line("penstock score --no-log", [timed(lambda: ours("--no-log"))])
-    line("monitor, after it", [timed(lambda: bench.penstock("monitor", "flights", "--close"))])
     if whylogs:
         line("script with why.log", [timed(lambda: floor("--profile", "whylogs"))])
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from flows.lifecycle import flow
 from penstock.scored import OnInvalid, Request, Scored
+from tasks.batch_input import absolute
+from tasks.batch_scoring import score_rows
 from tasks.caching import scope
 from tasks.project import load_project
-from tasks.score_input import absolute
-from tasks.scoring import score_rows
 
 
 @flow

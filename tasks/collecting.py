@@ -14,12 +14,12 @@ from penstock.refs import FileRef
 from penstock.schema import parse_schema
 from penstock.served import FIXED
 from tasks import locks, store
+from tasks.batch_publishing import settle
 from tasks.batch_windows import batch_is_due, batch_window
 from tasks.caching import task
 from tasks.collected_store import append_window, closed_segments, read_windows, segment_path
 from tasks.compaction import compact
 from tasks.project import schema_text
-from tasks.publishing import settle
 from tasks.summaries import window_profile
 
 LONGEST_PROFILE = 2_000_000  # rows of a window that its profile is made of at once

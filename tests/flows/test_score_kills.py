@@ -15,7 +15,7 @@ from pathlib import Path
 import pandera.polars, polars, pyarrow.parquet, xgboost
 from tasks.settings import settings
 settings()
-from tasks import scoring, collecting, whylogs_profile
+from tasks import batch_scoring, collecting, whylogs_profile
 whylogs_profile.load_whylogs()
 import whylogs
 from flows.score import score

@@ -21,10 +21,10 @@ from penstock.refs import FileRef
 from penstock.refused_rows import RefusedRows
 from penstock.scored import INVALID, Intent, LoggedBatch, Request, Scored, quarantine_of
 from tasks import store
-from tasks.score_input import Rows, ahead
-from tasks.score_log import ServedRows
-from tasks.score_output import ParquetTable, Worker, table
-from tasks.score_rows import Answered, Scorer
+from tasks.batch_input import Rows, ahead
+from tasks.batch_log import ServedRows
+from tasks.batch_output import ParquetTable, Worker, table
+from tasks.batch_rows import Answered, Scorer
 from tasks.steps import StepEvent, emit
 
 if TYPE_CHECKING:

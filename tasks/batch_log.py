@@ -10,10 +10,10 @@ from bentos.privacy import Privacy
 from penstock.config import Project
 from penstock.errors import ConfigError
 from penstock.served import PRODUCTION, column_of
+from tasks.batch_rows import Answered
 from tasks.collecting import kept_fields
 from tasks.release_server import LOG_KEY
 from tasks.samples import json_rows
-from tasks.score_rows import Answered
 
 if TYPE_CHECKING:
     import polars as pl

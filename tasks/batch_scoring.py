@@ -1,6 +1,6 @@
 """Scores a file with a release: everything is written to drafts first, and then published or gone.
 
-See `tasks/score_run.py` for the pass over the rows, and `tasks/publishing.py` for how they get their names.
+See `tasks/batch_run.py` for the pass over the rows, and `tasks/batch_publishing.py` for how they get their names.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from penstock.config import Project
 from penstock.errors import ConfigError, DataError
 from penstock.scored import WRITTEN, Request, Scored, release_for
 from tasks import locks
+from tasks.batch_input import Rows, find_rows
+from tasks.batch_output import SUFFIXES
+from tasks.batch_publishing import output_exists, publish, settle
+from tasks.batch_rows import Scorer
+from tasks.batch_run import Drafts, Run
 from tasks.caching import task
-from tasks.publishing import output_exists, publish, settle
 from tasks.registry import read_ledger
 from tasks.releases import packaged
-from tasks.score_input import Rows, find_rows
-from tasks.score_output import SUFFIXES
-from tasks.score_rows import Scorer
-from tasks.score_run import Drafts, Run
 
 
 @task(cached=False)
