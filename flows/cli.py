@@ -221,8 +221,9 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS, *cli_score.COMMANDS, *cli_look.COMMANDS, *cli_flows.COMMANDS):
-    main.add_command(command)
+for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows):
+    for command in part.COMMANDS:
+        main.add_command(command)
 
 if __name__ == "__main__":
     main()
