@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from flows import cli_flows, cli_look, cli_new, cli_release, cli_watch
+from flows import cli_flows, cli_look, cli_new, cli_release, cli_score, cli_watch
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
@@ -232,8 +232,9 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for command in (*cli_release.COMMANDS, *cli_watch.COMMANDS, *cli_look.COMMANDS, *cli_flows.COMMANDS):
-    main.add_command(command)
+for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows):
+    for command in part.COMMANDS:
+        main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -14,12 +14,19 @@ from pydantic import Field
 from penstock.errors import StorageError
 from penstock.refs import FileRef, Value
 
+BATCH = ".batch"  # what the name of a segment ends with that is a scored file
+
 
 class Segment(Value):
     """A closed file of the prediction log, named by the release that wrote it."""
 
     model: str
     name: str
+
+    @property
+    def batch(self) -> bool:
+        """Whether it is a scored file, see `penstock/scored.py`."""
+        return self.name.endswith(BATCH)
 
 
 class Counts(Value):
@@ -54,6 +61,7 @@ class Collected(Value):
     profile: FileRef | None
     counts: Counts
     models: dict[str, int]
+    batch: bool = False  # scored files, each row of which counts as a request; not traffic
     day: str = ""  # of windows from before it was kept
 
     @property
@@ -67,6 +75,8 @@ class Collected(Value):
 
     def __str__(self) -> str:
         refused = f", {self.counts.refused_requests:,} refused" if self.counts.refused_requests else ""
+        if self.batch:
+            return f"window {self.number}: scored files, {self.counts.rows:,} rows{refused}"
         return f"window {self.number}: {self.counts.requests:,} requests, {self.counts.rows:,} rows{refused}"
 
 

@@ -29,6 +29,7 @@ Kind = Literal[
     "cleared",  # was taken out of quarantine, with a reason
     "stopped",  # its rollout broke off: the process that led it ended
     "drilled",  # a rollback drill was run
+    "scored",  # scored a file; the facts name it and the output
     "containerized",  # a container image was built of it; the facts name the image and the Bento by digest
     "reproduced",  # was made again from its record: the same model, metrics and Bento
     "not reproduced",  # ... and something came out otherwise; the facts say what
@@ -44,6 +45,7 @@ Kind = Literal[
 
 
 TAKES_OVER = ("promoted", "rolled back")
+BESIDE = ("registered", "rejected", "drilled", "scored")  # what may happen while a release waits for a person
 
 
 class Event(Value):
@@ -160,7 +162,7 @@ def approval(events: Sequence[Event], version: str) -> Event | None:
 
 def waiting(events: Sequence[Event]) -> str:
     """The version that waits for a person's word, or ""."""
-    last = next((event for event in reversed(events) if event.kind not in ("registered", "rejected", "drilled")), None)
+    last = next((event for event in reversed(events) if event.kind not in BESIDE), None)
     return last.version if last is not None and last.kind == "waiting" else ""
 
 

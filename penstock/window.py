@@ -38,7 +38,7 @@ class Reference(Value):
 class Window(Value):
     """Served rows from ``start`` to ``end`` (seconds since 1970).
 
-    ``requests``: those they came in and the ``refused`` ones, which have no rows here.
+    ``requests``: those they came in and the ``refused`` ones, which have no rows here. ``batch``: scored files.
     """
 
     start: float
@@ -48,6 +48,7 @@ class Window(Value):
     predictions: ColumnSummary | None = None
     requests: int = Field(default=0, ge=0)
     refused: int = Field(default=0, ge=0)
+    batch: bool = False
 
 
 class Earlier(Value):
@@ -89,6 +90,7 @@ class WindowDrift(Value):
     predictions: ColumnDrift | None
     checks: tuple[Check, ...]
     reason: str = ""
+    batch: bool = False
     earlier: Earlier | None = None
     estimate: dict[str, Estimate] = Field(default_factory=dict)
 
@@ -140,11 +142,10 @@ def judge(
     reason = f"too few rows: {window.rows:,} of {config.min_rows:,}" if few else ""
     pairs = [(column, found[column.name]) for column in compared if column.name in found]
     each = config.alpha / max(1, sum(map(tests, compared)))
-    rates = [(one.rows, one.end - one.start) for one in earlier]
-    checks = [
-        refused_check(window.requests, window.refused, config),
-        volume_check(window.rows, window.end - window.start, rates, config),
-    ]
+    rates = [(one.rows, one.end - one.start) for one in earlier if not one.batch]
+    checks = [refused_check(window.requests, window.refused, config)]
+    if not window.batch:  # how fast a file was scored says nothing
+        checks.append(volume_check(window.rows, window.end - window.start, rates, config))
     if not few:
         names = {*config.ignore, *reference.allowed, *(column.name for column in reference.columns)}
         checks += schema_checks(compared, window.columns, names)
@@ -162,6 +163,7 @@ def judge(
         reason=reason,
         earlier=None if few or before is None else _beside(config, reference, before, window),
         estimate=dict(estimate or {}),
+        batch=window.batch,
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 
-from penstock.collected import Collected, Segment, require_apart, require_unbroken
+from penstock.collected import BATCH, Collected, Segment, require_apart, require_unbroken
 from penstock.errors import StorageError
 from tasks import numbered, store
 from tasks.settings import settings
@@ -66,7 +66,8 @@ def append_window(window: Collected) -> None:
 def closed_segments(project: str) -> list[Segment]:
     """Every closed segment of every release of the project."""
     folder = settings().predictions / project
-    return [Segment(model=path.parent.name, name=path.name) for path in folder.glob("*/*.jsonl")]
+    found = [*folder.glob("*/*.jsonl"), *folder.glob(f"*/*{BATCH}")]
+    return [Segment(model=path.parent.name, name=path.name) for path in found]
 
 
 def segment_path(project: str, segment: Segment) -> Path:

@@ -14,6 +14,8 @@ from penstock.refs import FileRef
 from penstock.schema import parse_schema
 from penstock.served import FIXED
 from tasks import locks, store
+from tasks.batch_publishing import settle
+from tasks.batch_windows import batch_is_due, batch_window
 from tasks.caching import task
 from tasks.collected_store import append_window, closed_segments, segment_path, windows_since
 from tasks.compaction import compact
@@ -38,16 +40,21 @@ def monitoring(project: str) -> Iterator[None]:
 
 @task(cached=False)
 def collect_window(project: Project, close: bool = False) -> Collected | None:
-    """The next window, or None while it is neither full nor over.
+    """The next window, or None while it is neither full nor over. Scored files make windows without requests.
 
     ``close``: whatever there is, however little. Raises StorageError if a segment or a window's file is damaged.
     """
+    settle(project.name)
     found = closed_segments(project.name)
     windows = windows_since(project.name, found)
     before = windows[-1] if windows else None
-    segments = pending(found, windows)
-    if not segments or not (close or _is_due(project, before, segments)):
+    segments = _chosen(project, windows, pending(found, windows), close)
+    if not segments:
         return None
+    if segments[0].batch:
+        window = batch_window(project, segments, before, kept_fields(project))
+        append_window(window)
+        return window
     paths = [segment_path(project.name, segment) for segment in segments]
     made = compact(paths, kept_fields(project), replayed=False)
     window = Collected(
@@ -85,8 +92,18 @@ def kept_fields(project: Project) -> dict[str, str]:
     }
 
 
-def _is_due(project: Project, before: Collected | None, segments: list[Segment]) -> bool:
+def _chosen(project: Project, windows: list[Collected], found: list[Segment], close: bool) -> list[Segment]:
+    """Requests or scored files, whichever is due and has waited longest. Each makes windows of its own."""
+    requests = [segment for segment in found if not segment.batch]
+    batches = [segment for segment in found if segment.batch]
+    due = [requests] if requests and (close or _is_due(project, windows, requests)) else []
+    due += [batches] if batches and (close or batch_is_due(project, batches)) else []
+    return min(due, key=lambda segments: segments[0].name, default=[])
+
+
+def _is_due(project: Project, windows: list[Collected], segments: list[Segment]) -> bool:
     config = project.monitor
+    before = next((window for window in reversed(windows) if not window.batch), None)
     opened = before.until if before else int(segments[0].name.partition("-")[0])
     if before and not before.until:  # nobody asked anything in it
         opened = int(datetime.fromisoformat(before.closed).timestamp() * 1e9)

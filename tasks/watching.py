@@ -111,13 +111,13 @@ def served_window(collected: Collected) -> Window:
         predictions=predictions,
         requests=collected.counts.requests,
         refused=collected.counts.refused_requests,
+        batch=collected.batch,
     )
 
 
 def _judged(project: Project, collected: Collected) -> WindowDrift:
-    before = next(
-        (one for one in newest_windows(project.name) if one.number < collected.number and one.rows is not None), None
-    )
+    earlier = (one for one in newest_windows(project.name) if one.number < collected.number)
+    before = next((one for one in earlier if one.rows is not None and one.batch == collected.batch), None)
     same = before is not None and collected.release != "" and before.release == collected.release
     return windows.judge(
         project.monitor,

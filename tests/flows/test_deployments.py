@@ -83,6 +83,13 @@ def test_deployments_ingest_train_and_refuse_for_real(deployed, told):
     rollback = prefect(deployed, "deployment", "run", "rollback/tiny", "--watch")
     assert (rollback.returncode, read_ledger("tiny")[-1].kind) == (1, "healthy")  # there is nothing to go back to
 
+    output = deployed.root / "scores.csv"
+    score = prefect(
+        deployed, "deployment", "run", "score/tiny", "--watch", "-p", "source=data", "-p", f"output={output}"
+    )
+    assert score.returncode == 0, score.stdout + score.stderr
+    assert output.read_text().startswith("request_id,row,model,probability,prediction\n")
+
     again = shell(
         deployed,
         sys.executable,

@@ -192,3 +192,13 @@ def test_a_change_of_nulls_that_chance_explains_is_no_alarm():
             Window(start=0, end=1, rows=50, columns=(number_summary("size", np.arange(50.0 - nulls), nulls=nulls),)),
         )
         assert ("quality" in found.reasons) == alarm
+
+
+def test_scored_files_have_no_volume_and_are_no_part_of_what_is_usual():
+    usual = [verdict(n=1000, day=day) for day in range(3)]
+    batches = [verdict(n=60_000, day=day, batch=True) for day in range(4)]
+    assert all(one.batch and "volume" not in one.judged for one in batches)
+    assert "volume" not in verdict(n=60_000, day=4, batch=True, earlier=usual).judged
+    assert "volume" not in verdict(n=1000, day=4, earlier=[*usual, *batches]).reasons
+    assert "volume" not in verdict(n=1000, day=4, earlier=batches).judged
+    assert "value" in verdict(n=5000, batch=True, columns={"size": number_summary("size", np.full(5000, 30.0))}).reasons
