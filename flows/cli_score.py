@@ -54,7 +54,7 @@ def score(
             quarantined=quarantined,
             log=not no_log,
         )
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    click.echo(found.model_dump_json(indent=1) if as_json else found.text())
 
 
 COMMANDS = (score,)

@@ -29,6 +29,7 @@ EVENTS: dict[Kind, str] = {
     "rolled back": "release.rolled-back",
     "quarantined": "release.quarantined",
     "cleared": "release.cleared",
+    "scored": "release.scored",
     "drilled": "release.drilled",
     "containerized": "release.containerized",
     "reproduced": "release.reproduced",

@@ -52,6 +52,11 @@ class Scored(Value):
     profile: FileRef
 
     def __str__(self) -> str:
+        refused = f", {self.refused:,} refused" if self.refused else ""
+        return f"{self.rows:,} rows by {self.version}{refused}"
+
+    def text(self) -> str:
+        """What a terminal shows."""
         strange = ", ".join(f"{count:,} in {name}" for name, count in self.unknown.items())
         lines = [
             f"{self.version}: {self.rows:,} rows scored to {self.output}",
