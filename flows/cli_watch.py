@@ -1,4 +1,4 @@
-"""The commands about what is served: label, resume. They are parts of `penstock`."""
+"""The commands about what is served: monitor, label, resume, simulate. They are parts of `penstock`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from flows.cli_release import AS_JSON, PROJECT, REASON
 from flows.terminal import watching
+from penstock.simulation import SCENARIOS, Scenario
 
 
 @click.command()
@@ -66,4 +67,28 @@ def monitor(project: str, close: bool, as_json: bool) -> None:
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
 
 
-COMMANDS = (monitor, label, resume)
+@click.command()
+@PROJECT
+@click.option(
+    "--scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0], show_default=True,
+    help="The months as they were, or with a planted shift of what labels depend on.",
+)  # fmt: skip
+@click.option("--until", default="", metavar="BATCH", help="The last batch to play; left out, the source's last.")
+@click.option(
+    "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the rows to play."
+)
+@click.option("--keep", is_flag=True, help="Keep the sandbox's folder, to look around in it.")
+@AS_JSON
+def simulate(project: str, scenario: Scenario, until: str, share: float, keep: bool, as_json: bool) -> None:
+    """Play the months after `data.until` as live traffic, and see the whole loop go round.
+
+    In a sandbox with ports and a clock of its own; nothing that serves is touched. Gates and limits are the project's.
+    """
+    from flows.simulate import simulate as play
+
+    found = play(project, scenario, until, share, keep)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    found.require_well()
+
+
+COMMANDS = (monitor, label, resume, simulate)

@@ -121,13 +121,9 @@ def _traffic(rollout: Rollout) -> Iterator[None]:
     if project.rollout.traffic == "live":
         yield
         return
-    sender = traffic.Sender(
-        serving.address(),
-        project.name,
-        replay_bodies(rollout, project.rollout.replay_requests),
-        project.rollout.replay_rate,
-        project.serve.sticky_header,
-    )
+    bodies = replay_bodies(rollout, project.rollout.replay_requests)
+    requests = traffic.at_random(bodies, project.serve.sticky_header)
+    sender = traffic.Sender(serving.address(), project.name, requests, project.rollout.replay_rate)
     with traffic.sending(sender):
         yield
 

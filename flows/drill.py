@@ -7,20 +7,18 @@ only. Each round rolls out the same release with one defect. What came of it is 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Literal
 
 from flows.deploy import roll_out
 from penstock.config import Project
-from penstock.errors import PackagingError, PenstockError, PlatformError
+from penstock.errors import PackagingError, PenstockError
 from penstock.refs import Value
 from penstock.release_config import RolloutConfig
 from penstock.verdict import Verdict
-from tasks import ledger_store, platform, serving, traffic
+from tasks import ledger_store, sandbox, serving, traffic
 from tasks.project import load_project
 from tasks.releases import packaged, tell
 from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
@@ -40,7 +38,6 @@ FAULTS = (
     "dies@canary",
 )
 DOES_NOT_START = "crash"
-SHARED = ("store", "environments", "bentos")
 # enough traffic for a verdict in seconds; the limits are the project's own
 PACE = {
     "traffic": "live",
@@ -108,29 +105,12 @@ def drill(config: str, faults: tuple[str, ...] = FAULTS, rate: float = 150) -> D
     """
     project = load_project(config)
     release = packaged(project.name, _champion(project.name))
-    with tempfile.TemporaryDirectory(prefix="penstock-drill-") as scratch:
-        home = Path(scratch)
-        for name in SHARED:
-            (settings().home / name).mkdir(parents=True, exist_ok=True)
-            (home / name).symlink_to(settings().home / name)
-        said = subprocess.run(
-            [sys.executable, "-m", "flows.drill", config, release.version, str(rate), *faults],
-            env={
-                **os.environ,
-                "PENSTOCK_ROOT": str(settings().root),
-                "PENSTOCK_HOME": str(home),
-                "PENSTOCK_PRODUCTION_PORT": "0",
-                "PENSTOCK_STAGING_PORT": "0",
-                "PENSTOCK_WORKER_MEMORY_MB": "1024",
-                "PENSTOCK_DRILL_LEDGER": str(settings().ledger),
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    if said.returncode:
-        raise PlatformError("The drill broke off.", found=said.stdout[-300:], next_step="see above")
-    found = Drill.model_validate_json(said.stdout.splitlines()[-1])
+    with sandbox.folder("drill") as home:
+        sandbox.link_home(home)
+        ours = str(settings().ledger)
+        arguments = [config, release.version, str(rate), *faults]
+        said = sandbox.run("flows.drill", arguments, settings().root, home, PENSTOCK_DRILL_LEDGER=ours)
+    found = Drill.model_validate_json(said.splitlines()[-1])
     worst = max((each.detected + each.recovered for each in found.rounds), default=0.0)
     caught = sum(each.passed for each in found.rounds)
     tell(
@@ -162,7 +142,7 @@ def sandboxed(config: str, version: str, rate: float, faults: tuple[str, ...]) -
             confirm_healthy(first)
             rounds = tuple(_round(project, version, fault, bodies, rate) for fault in faults)
     finally:
-        platform.down()
+        sandbox.down()
     return Drill(project=project.name, version=version, rounds=rounds)
 
 
@@ -170,7 +150,8 @@ def _round(project: Project, version: str, fault: str, bodies: list[bytes], rate
     bad = _registered_again(project.name, version)
     plan = plan_rollout(project, bad, f"drill{bad}", force=False, reason="")
     rollout = Rollout(plan, packaged(project.name, bad), project, fault=fault)
-    sender = traffic.Sender(serving.address(), project.name, bodies, rate, project.serve.sticky_header, mark=False)
+    requests = traffic.at_random(bodies, project.serve.sticky_header)
+    sender = traffic.Sender(serving.address(), project.name, requests, rate, mark=False)
     with traffic.sending(sender):
         time.sleep(1)
         result, reasons = _result(rollout)
@@ -241,5 +222,6 @@ def _registered_again(project: str, version: str) -> str:
 
 
 if __name__ == "__main__":
+    sandbox.stop_in_order()
     found = sandboxed(sys.argv[1], sys.argv[2], float(sys.argv[3]), tuple(sys.argv[4:]))
     sys.stdout.write(found.model_dump_json() + "\n")

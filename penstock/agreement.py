@@ -36,6 +36,10 @@ class Agreement(Value):
     flips: int = 0
     slices: tuple[SliceAgreement, ...] = ()
 
+    def of(self, name: str) -> Agreement | SliceAgreement:
+        """A slice, or all rows where there is no such slice."""
+        return next((part for part in self.slices if part.name == name), self)
+
     def __add__(self, other: Agreement) -> Agreement:
         """Both windows' rows together, slices by name."""
         names = sorted({part.name for part in (*self.slices, *other.slices)})

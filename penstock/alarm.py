@@ -29,6 +29,11 @@ class KindAlarm(Value):
     needed: int
     reasons: tuple[str, ...]
 
+    @property
+    def decided(self) -> bool:
+        """Whether an alarm could have been raised: a single window of a new release says neither yes nor no."""
+        return self.judged and self.of >= self.needed
+
     def __str__(self) -> str:
         if not self.judged:
             return f"{self.kind}: not judged"

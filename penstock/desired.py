@@ -38,6 +38,7 @@ class Server(Value):
     workers: int
     memory_mb: int
     fault: str = ""  # what a drill has this server do wrong; empty outside of drills
+    clock: str = ""  # the file of a simulation's clock; empty outside of simulations
 
 
 class Route(Value):

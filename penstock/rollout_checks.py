@@ -98,23 +98,43 @@ def slow_check(
     return _share_check(name, bad, rows, limit, alpha, evidence_worse(bad, rows, *beside), beside)
 
 
-def agreement_checks(found: Agreement, config: RolloutConfig, alpha: float, min_slice_rows: int) -> list[Check]:
+def agreement_checks(
+    found: Agreement, config: RolloutConfig, alpha: float, min_slice_rows: int, expected: Agreement | None = None
+) -> list[Check]:
     """Mean shift and share of flips, overall and on each slice of at least ``min_slice_rows`` rows.
+
+    ``expected``: how far the two are apart on the test rows, where labels said who is right, and the gates let the
+    release pass. A release that learnt something new answers otherwise than the champion; what the limits are for is
+    that it answers otherwise than it did there. So the mean shift is measured from the one there, and as many rows may
+    be decided otherwise as there, and `max_flips` more. None: the champion is not the one it was compared with.
 
     Each of the two limits gets ``alpha``: half for all rows, half shared by the slices (Bonferroni, which for "fail if
     any" is also Holm's first step). All slices share, small ones too: one that grows takes nothing from the others.
     """
     half = alpha / 2
     checks = [
-        _shift_check("prediction shift", found, config.max_prediction_shift, half),
-        _share_check("flips", found.flips, found.rows, config.max_flips, half),
+        _shift_check("prediction shift", found, config.max_prediction_shift, half, mean_shift(expected)),
+        _share_check("flips", found.flips, found.rows, _flips_limit(config, expected), half),
     ]
     for part in found.slices:
         if part.rows >= min_slice_rows:
             each = half / len(found.slices)
-            checks.append(_shift_check(f"prediction shift on {part.name}", part, config.max_prediction_shift, each))
-            checks.append(_share_check(f"flips on {part.name}", part.flips, part.rows, config.max_flips, each))
+            known = expected.of(part.name) if expected else None
+            shift, flips = mean_shift(known), _flips_limit(config, known)
+            name = f"prediction shift on {part.name}"
+            checks.append(_shift_check(name, part, config.max_prediction_shift, each, shift))
+            checks.append(_share_check(f"flips on {part.name}", part.flips, part.rows, flips, each))
     return checks
+
+
+def mean_shift(part: Agreement | SliceAgreement | None) -> float:
+    """The mean of the shifts; 0 of nothing."""
+    return part.shift_sum / part.rows if part is not None and part.rows else 0.0
+
+
+def _flips_limit(config: RolloutConfig, expected: Agreement | SliceAgreement | None) -> float:
+    share = expected.flips / expected.rows if expected is not None and expected.rows else 0.0
+    return min(1.0, share + config.max_flips)
 
 
 def _share_check(
@@ -151,17 +171,24 @@ def _share_check(
     )  # fmt: skip
 
 
-def _shift_check(name: str, part: Agreement | SliceAgreement, limit: float, alpha: float) -> Check:
+def _shift_check(
+    name: str, part: Agreement | SliceAgreement, limit: float, alpha: float, expected: float = 0.0
+) -> Check:
     sums = (part.rows, part.shift_sum, part.shift_squares)
     if not part.rows or not all(map(math.isfinite, sums)):
         return _unknown(name, limit, 0, f"{name}: nothing compared, allowed {limit:.3f}")
     lower, upper = mean_interval(*sums, alpha)
-    mean = part.shift_sum / part.rows
-    state: Literal["within", "beyond", "excluded"] = "within" if abs(mean) <= limit else "beyond"
-    if lower > limit or upper < -limit:
+    mean = mean_shift(part)
+    state: Literal["within", "beyond", "excluded"] = "within" if abs(mean - expected) <= limit else "beyond"
+    if lower > expected + limit or upper < expected - limit:
         state = "excluded"
-    needs = more_for_mean(part.rows, abs(part.shift_sum), part.shift_squares, limit, alpha) if state == "beyond" else 0
-    text = f"{name} {mean:+.3f} on {part.rows:,} rows ({lower:+.3f} to {upper:+.3f}), allowed {limit:.3f} either way"
+    needs: int | None = 0
+    if state == "beyond":
+        sign = 1 if mean > expected else -1
+        end = limit + sign * expected
+        needs = more_for_mean(part.rows, sign * part.shift_sum, part.shift_squares, end, alpha) if end >= 0 else None
+    around = f" either way of {expected:+.3f}, as on the test rows" if expected else " either way"
+    text = f"{name} {mean:+.3f} on {part.rows:,} rows ({lower:+.3f} to {upper:+.3f}), allowed {limit:.3f}{around}"
     return Check(
         name=name, value=mean, limit=limit, lower=lower, upper=upper, rows=part.rows, state=state, text=text,
         needs=needs or 0,

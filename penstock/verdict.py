@@ -60,7 +60,8 @@ class Evidence(Value):
     """What was seen. Windows of this step: ``challenger``, and ``champion`` (None: it answers nothing in this step).
 
     ``earlier``: the windows of the steps before, (challenger, champion), oldest first. ``agreement``: pairs of answers
-    where both answered the same requests. ``slow_ms``: what was slow, in ms, in the last step that had a champion
+    where both answered the same requests; ``expected``: the same on the test rows (`agreement_checks`).
+    ``slow_ms``: what was slow, in ms, in the last step that had a champion
     (`slow_bound()`), for steps that have none; without it such a step does not judge latency.
     """
 
@@ -68,6 +69,7 @@ class Evidence(Value):
     champion: Traffic | None = None
     earlier: tuple[Pair, ...] = ()
     agreement: Agreement | None = None
+    expected: Agreement | None = None
     slow_ms: float | None = None
 
 
@@ -127,7 +129,7 @@ def _checks(config: RolloutConfig, step: Step, seen: Evidence, whole: float, min
         slow_ms = seen.slow_ms if seen.champion is None else slow_bound(seen.champion, seen.challenger, config)
         yield slow_check(seen.challenger, seen.champion, slow_ms, config.max_slow_share, each)
     if seen.agreement is not None:
-        yield from agreement_checks(seen.agreement, config, each, min_slice_rows)
+        yield from agreement_checks(seen.agreement, config, each, min_slice_rows, seen.expected)
 
 
 def _too_few(config: RolloutConfig, seen: Evidence) -> Iterator[tuple[str, int]]:

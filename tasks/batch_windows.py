@@ -6,10 +6,8 @@ being read. Several small ones are taken together, as requests are.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -20,7 +18,7 @@ from penstock.errors import StorageError
 from penstock.refs import FileRef
 from penstock.scored import INVALID, LoggedBatch
 from penstock.served import FIXED, column_of
-from tasks import store
+from tasks import clock, store
 from tasks.collected_store import segment_path
 from tasks.summaries import merged_profiles
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 def batch_is_due(project: Project, segments: Sequence[Segment]) -> bool:
     """Whether these batches make a full window, or the first of them has waited for a window's time."""
-    waited = time.time() - int(segments[0].name.partition("-")[0]) / 1e9
+    waited = clock.now().timestamp() - int(segments[0].name.partition("-")[0]) / 1e9
     if waited >= project.monitor.window_seconds:
         return True
     return sum(batch.counts.rows for batch in _read(project.name, segments)) >= project.monitor.window_rows
@@ -53,7 +51,7 @@ def batch_window(
     return Collected(
         number=before.number + 1 if before else 1,
         project=project.name,
-        closed=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        closed=clock.now().isoformat(timespec="milliseconds"),
         since=min(batch.since for batch in batches),
         until=until,
         segments=tuple(segments),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from penstock.collected import Collected, Segment, day_of, pending
 from penstock.config import Project
@@ -13,7 +12,7 @@ from penstock.errors import PlatformError, StorageError
 from penstock.refs import FileRef
 from penstock.schema import parse_schema
 from penstock.served import FIXED
-from tasks import locks, store
+from tasks import clock, locks, store
 from tasks.batch_publishing import settle
 from tasks.batch_windows import batch_is_due, batch_window
 from tasks.caching import task
@@ -60,7 +59,7 @@ def collect_window(project: Project, close: bool = False) -> Collected | None:
     window = Collected(
         number=before.number + 1 if before else 1,
         project=project.name,
-        closed=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        closed=clock.now().isoformat(timespec="milliseconds"),
         since=made.since,
         until=made.until,
         segments=tuple(segments),
@@ -107,7 +106,7 @@ def _is_due(project: Project, windows: list[Collected], segments: list[Segment])
     opened = before.until if before else int(segments[0].name.partition("-")[0])
     if before and not before.until:  # nobody asked anything in it
         opened = int(datetime.fromisoformat(before.closed).timestamp() * 1e9)
-    if time.time() - opened / 1e9 >= config.window_seconds:
+    if clock.now().timestamp() - opened / 1e9 >= config.window_seconds:
         return True
     lines = 0
     for segment in segments:

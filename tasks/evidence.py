@@ -11,11 +11,13 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from penstock.agreement import Agreement, compare
+from penstock.candidate import Candidate
 from penstock.envoy_bootstrap import BUCKETS
 from penstock.prediction_log import Record, records
 from penstock.traffic import Traffic, delta
-from tasks import envoy
+from tasks import envoy, store
 from tasks.release_server import log_folder
+from tasks.releases import Packaged
 
 # a failed try counts where it failed, also when the champion then answered in its place
 FAILED = (
@@ -144,6 +146,29 @@ class Pairs:
         both = [(mine.pop(name), theirs.pop(name)) for name in list(theirs) if name in mine]
         self.agreement = self.agreement + agreement(both, self.slices)
         return self.agreement
+
+
+def expected_agreement(candidate: Candidate, champion: Packaged, slices: Sequence[str]) -> Agreement | None:
+    """How far a candidate and the ``champion`` are apart on the test rows, by which the gates judged the one beside
+    the other; None if it was another champion, or none that could be scored.
+
+    Each decides by the threshold that it serves with: the gates gave the champion the best one for their rows.
+    """
+    import numpy as np
+    import polars as pl
+
+    beside, test = candidate.baseline, store.locate(candidate.splits.test)
+    if candidate.champion is None or candidate.champion.version != champion.version or beside is None:
+        return None
+    if "incomparable" in store.read_json(beside.metrics):
+        return None
+    scores = [
+        pl.read_parquet(store.locate(one.predictions))["score"].to_numpy() for one in (beside, candidate.evaluation)
+    ]
+    metrics = [store.read_json(one.evaluation.metrics) for one in (champion.candidate, candidate)]
+    decided = [score >= found["threshold"] for score, found in zip(scores, metrics, strict=True)]
+    labels = {name: np.array([str(value) for value in pl.read_parquet(test, columns=[name])[name]]) for name in slices}
+    return compare(scores[0], scores[1], decided[0], decided[1], labels)
 
 
 class Answered(Protocol):

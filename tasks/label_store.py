@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from penstock.label_rows import Given
 from penstock.labels import Entry, changes, fold
 from penstock.ledger import moment
 from penstock.refs import FileRef, Value
-from tasks import locks, numbered, store
+from tasks import clock, locks, numbered, store
 from tasks.ledger_store import author
 from tasks.settings import settings
 
@@ -79,7 +78,7 @@ def append(project: str, given: Given, config: LabelsConfig, source: str, again:
             raise _refused(corrected, config.key, source)
         entry = Entry(
             sequence=len(entries) + 1,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            time=clock.now().isoformat(timespec="milliseconds"),
             project=project,
             by=author(),
             source=source,

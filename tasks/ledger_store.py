@@ -10,14 +10,13 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import StorageError
 from penstock.ledger import Event, require_unbroken
+from tasks import clock, numbered
 from tasks import events as prefect_events
-from tasks import numbered
 from tasks.settings import settings
 from tasks.store import readable_errors
 
@@ -43,7 +42,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
             fields = make(events)
             if fields is None:
                 return None
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            now = clock.now().isoformat(timespec="milliseconds")
             event = Event(sequence=len(events) + 1, time=now, project=project, by=author(), **fields)
             try:
                 numbered.create(folder, event.sequence, event)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from penstock.collected import Collected, Segment, pending
 from penstock.config import Project
 from penstock.labels import Entry
 from penstock.live_metrics import WindowScore
 from penstock.window import WindowDrift
-from tasks import label_store, score_store, watching
+from tasks import clock, label_store, score_store, watching
 from tasks.collected_store import closed_segments, read_windows
 from tasks.kept import kept
 from tasks.settings import settings
@@ -41,7 +40,7 @@ def scores(project: Project) -> Sequence[WindowScore]:
     """The quality of each release in each period, as it was measured last; what is final by now says so."""
     folder = score_store.folder(project)
     found = kept(("scores", str(folder)), (folder,), lambda: score_store.stored_periods(project))
-    now = datetime.now(UTC)
+    now = clock.now()
     return [score for period in found for score in period.at(project.labels, now).scores]
 
 

@@ -41,9 +41,9 @@ def program(server: Server) -> Program:
     for folder in (state / "metrics", log_folder(server.project, server.version)):
         with store.readable_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    launcher = bento / "src" / "bentos" / "launch.py"
-    if server.fault:
-        launcher = CODE / "tasks" / "faulty_launch.py"
+    launcher, extra = bento / "src" / "bentos" / "launch.py", server.fault or server.clock
+    if extra:
+        launcher = CODE / "tasks" / ("faulty_launch.py" if server.fault else "simulated_launch.py")
     environment = {
         **bentoml_environment(state),
         "PENSTOCK_RELEASE": server.version,
@@ -54,7 +54,7 @@ def program(server: Server) -> Program:
         environment["PENSTOCK_LOG"] = server.log.model_dump_json().replace("'", "\\u0027")
     return Program(
         name=server.version,
-        command=(str(python), "-I", str(launcher), str(bento), *([server.fault] if server.fault else [])),
+        command=(str(python), "-I", str(launcher), str(bento), *filter(None, (extra,))),
         environment=environment,
         directory=state,
         socket=str(sockets.folder() / f"{server.version}.{{run}}.sock"),

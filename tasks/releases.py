@@ -9,7 +9,7 @@ from penstock.errors import DataError
 from penstock.ledger import Event, Kind
 from penstock.refs import Package, Value
 from penstock.release_config import ServeConfig
-from tasks import ledger_store, store
+from tasks import clock, ledger_store, store
 from tasks.registry import find_release, recorded_candidate
 from tasks.settings import settings
 
@@ -49,6 +49,7 @@ def server_of(release: Packaged, serve: ServeConfig, fault: str = "") -> Server:
         workers=settings().workers,
         memory_mb=settings().worker_memory_mb,
         fault=fault,
+        clock=clock.file(),
     )
 
 

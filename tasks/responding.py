@@ -6,7 +6,7 @@ Everything that is decided is written to the ledger before it is acted on; the a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from penstock import ledger
 from penstock.alarm import alarm as window_alarm
@@ -17,7 +17,7 @@ from penstock.monitor_config import Kind
 from penstock.retrain import Decision, cleared
 from penstock.retrain_config import Cause
 from penstock.window import WindowDrift
-from tasks import events, verdict_store
+from tasks import clock, events, verdict_store
 from tasks.caching import task
 from tasks.registry import read_ledger
 from tasks.releases import holdout
@@ -58,7 +58,7 @@ def respond(project: Project, alarms: list[Alarm], again: bool = False) -> Decis
     before = untold(project.name) if again else None
     if before is not None:
         events.tell_of(before)
-    decision, _ = decide_and_tell(project, alarms, datetime.now(UTC))
+    decision, _ = decide_and_tell(project, alarms, clock.now())
     verdict_store.tell_answered(project.name, verdict_store.newest_window(project.name))
     return decision
 
@@ -69,11 +69,11 @@ def is_answered(project: Project) -> bool:
 
 
 def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], list[Cause]]:
-    """(alarms, causes that could be judged at all)."""
+    """(alarms, causes that could be decided at all)."""
     found, measured = [], []
     for one in window_alarm(windows, project.monitor).kinds:
         cause = CAUSES.get(one.kind)
-        if cause is not None and one.judged:
+        if cause is not None and one.decided:
             measured.append(cause)
         if cause is not None and one.raised:
             found.append(Alarm(cause=cause, reason="; ".join(one.reasons)))
@@ -95,7 +95,7 @@ def _latest_final(project: Project) -> WindowScore | None:
 
 def _judge_trainings(project: Project, alarms: list[Alarm], measured: list[Cause], windows: list[WindowDrift]) -> None:
     """Whether the last training that was asked for has helped, once that can be told."""
-    now = datetime.now(UTC)
+    now = clock.now()
     for attempt in retrain_history(project.name).attempts:
         if attempt.helped is None:
             since = _since(windows, attempt.deployed, measured)

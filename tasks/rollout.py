@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from penstock import ledger
+from penstock.agreement import Agreement
 from penstock.config import Project
 from penstock.desired import Route, with_route
 from penstock.errors import RolloutError, StorageError
@@ -16,7 +17,7 @@ from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
 from tasks import locks, release_server, serving, store, traffic
 from tasks.caching import task
-from tasks.evidence import Pairs
+from tasks.evidence import Pairs, expected_agreement
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of, tell
@@ -95,8 +96,17 @@ def replay_requests(rollout: Rollout) -> Verdict:
     step = Step(name="replay", steps=rollout.steps, baked=True)
     # fewer requests than asked for are all there are: they are judged, not waited for
     config = project.rollout.model_copy(update={"min_requests": min(project.rollout.min_requests, len(bodies))})
-    seen = Evidence(challenger=challenger, champion=champion, agreement=agreed)
-    return judged(rollout, step, decide(config, step, seen))
+    rollout.expected = _expected(rollout)
+    seen = Evidence(challenger=challenger, champion=champion, agreement=agreed, expected=rollout.expected)
+    return judged(rollout, step, decide(config, step, seen, project.evaluate.min_slice_rows))
+
+
+def _expected(rollout: Rollout) -> Agreement | None:
+    plan = rollout.plan
+    if not plan.champion:
+        return None
+    champion = packaged(plan.project, plan.champion)
+    return expected_agreement(rollout.release.candidate, champion, rollout.project.evaluate.slices)
 
 
 def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:

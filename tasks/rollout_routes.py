@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import Literal
 
+from penstock.agreement import Agreement
 from penstock.config import Project
 from penstock.desired import Desired, Note, Route, with_route, with_untold
 from penstock.errors import RolloutError
@@ -29,6 +30,7 @@ class Rollout:
         self.withdrawn: float | None = None  # when no more did
         self.earlier: list[tuple[Traffic, Traffic | None]] = []
         self.slow_ms: float | None = None
+        self.expected: Agreement | None = None  # of its answers and the champion's, by the test rows
         self.verdicts: list[tuple[str, Verdict]] = []
 
     @property

@@ -56,6 +56,7 @@ def watch(
             champion=champion,
             earlier=tuple(rollout.earlier),
             agreement=pairs.look() if pairs else None,
+            expected=rollout.expected,
             slow_ms=rollout.slow_ms if alone else None,
         )
         verdict = decide(config, step, evidence, rollout.project.evaluate.min_slice_rows)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,7 +19,7 @@ from penstock.config import Project
 from penstock.errors import StorageError
 from penstock.live_metrics import PeriodScores, WindowScore
 from penstock.refs import Value
-from tasks import numbered, store
+from tasks import clock, numbered, store
 from tasks.settings import settings
 
 NEWEST = 60  # periods that are looked back on
@@ -45,7 +44,7 @@ def stored_periods(project: Project, newest: int = NEWEST) -> list[PeriodScores]
 
     As they were computed last; what is final by now says so. Raises StorageError if a file cannot be read.
     """
-    now = datetime.now(UTC)
+    now = clock.now()
     files = numbered.paths(folder(project))[-newest:]
     return [one.at(project.labels, now) for one in numbered.read(files, PeriodScores, _damaged)]
 

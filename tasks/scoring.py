@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from penstock.collected import Collected
@@ -20,7 +19,7 @@ from penstock.label_rows import LABEL
 from penstock.labels import ARRIVED, labelled, served_keys
 from penstock.live_metrics import PeriodScores, WindowScore, score_windows
 from penstock.served import column_of
-from tasks import label_store, locks, score_store
+from tasks import clock, label_store, locks, score_store
 from tasks.caching import task
 from tasks.collected_store import read_some, read_windows
 from tasks.estimating import estimates
@@ -95,7 +94,7 @@ def _score(project: Project, period: str, numbers: set[int]) -> None:
     known = score_store.read_period(project, period)
     windows = tuple(sorted(numbers | set(known.windows if known else ())))
     rows = period_rows(project, period, read_some(project.name, windows))
-    now, evaluate = datetime.now(UTC), project.evaluate
+    now, evaluate = clock.now(), project.evaluate
     (covered,) = coverage(rows, project.labels, now)
     more = known is None or windows != known.windows
     before = {one.model: one for one in known.scores} if known and not more else {}

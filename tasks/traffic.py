@@ -1,6 +1,6 @@
-"""Requests that the deploy flow sends itself: recorded ones, or rows of the test split where there are none.
+"""Requests that Penstock sends itself: a deploy flow's, of recorded or held-out rows, and a simulation's.
 
-Each is marked (`x-penstock-replay`), so that monitoring leaves it out.
+A deploy flow marks its own (`x-penstock-replay`), so that monitoring leaves them out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tasks.samples import json_rows, sample_rows
 from tasks.store import readable_errors
 
 SENDERS = 8
+REFUSED = 422
 MARK = {"x-penstock-replay": "1"}
 
 
@@ -47,38 +48,54 @@ def held_out(candidate: Candidate, features: FeaturesConfig, most: int) -> list[
     return [json.dumps(row).encode() for row in json_rows(frame)]
 
 
+Outgoing = tuple[bytes, dict[str, str]]  # a request's body, and its own headers
+
+
+def at_random(bodies: Sequence[bytes], sticky: str) -> Iterator[Outgoing]:
+    """Any of ``bodies``, again and again, each from a client of its own: the header ``sticky``."""
+    chance = random.Random(0)  # noqa: S311  # which row comes next is no secret
+    while True:
+        yield chance.choice(bodies), {sticky: str(chance.randrange(10**6))}
+
+
 class Sender:
-    """Sends bodies at a rate to the gateway, and counts those that were not answered well."""
+    """Sends requests in their order to the gateway, and counts those that were not answered well.
+
+    ``rate``: a second, or inf for as many as are answered. It ends with the last one.
+    """
 
     def __init__(
-        self, address: str, project: str, bodies: Sequence[bytes], rate: float, sticky: str, *, mark: bool = True
+        self, address: str, project: str, requests: Iterator[Outgoing], rate: float, *, mark: bool = True
     ) -> None:
-        self.address, self.path, self.bodies = urlsplit(address), f"/{project}/v1/predict", bodies
-        self.sticky, self.interval = sticky, SENDERS / rate
+        self.address, self.path, self.requests = urlsplit(address), f"/{project}/v1/predict", requests
+        self.interval = SENDERS / rate
         self.headers = {"Content-Type": "application/json", **(MARK if mark else {}), **api_key()}
-        self.sent = self.failed = 0
+        self.sent = self.failed = self.refused = 0  # refused: those of the failed whose rows were at fault
         self._end = threading.Event()
         self._lock = threading.Lock()
 
     def run(self, number: int) -> None:
-        chance = random.Random(number)  # noqa: S311  # which row comes next is no secret
         due = time.monotonic() + self.interval * number / SENDERS
         connection = self._connection()
         while not self._end.wait(max(0.0, due - time.monotonic())):
             due = max(due + self.interval, time.monotonic() - 1)  # after a stall, no more than a second is made up for
-            headers = {**self.headers, self.sticky: str(chance.randrange(10**6))}
-            well = False
+            with self._lock:
+                body, own = next(self.requests, (None, {}))
+            if body is None:
+                break
+            status = 0
             try:
-                connection.request("POST", self.path, chance.choice(self.bodies), headers)
+                connection.request("POST", self.path, body, {**self.headers, **own})
                 answer = connection.getresponse()
                 answer.read()
-                well = answer.status == 200
+                status = answer.status
             except (OSError, http.client.HTTPException):
                 connection.close()
                 connection = self._connection()
             with self._lock:
                 self.sent += 1
-                self.failed += not well
+                self.refused += status == REFUSED
+                self.failed += status != 200
         connection.close()
 
     def stop(self) -> None:
@@ -91,12 +108,23 @@ class Sender:
 @contextlib.contextmanager
 def sending(sender: Sender) -> Iterator[Sender]:
     """Requests go out while the block runs."""
-    threads = [threading.Thread(target=sender.run, args=(number,), daemon=True) for number in range(SENDERS)]
-    for thread in threads:
-        thread.start()
+    threads = _started(sender)
     try:
         yield sender
     finally:
         sender.stop()
         for thread in threads:
             thread.join(timeout=15)
+
+
+def send_all(sender: Sender) -> None:
+    """Every request goes out, and is answered."""
+    for thread in _started(sender):
+        thread.join()
+
+
+def _started(sender: Sender) -> list[threading.Thread]:
+    threads = [threading.Thread(target=sender.run, args=(number,), daemon=True) for number in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    return threads

@@ -74,6 +74,16 @@ def test_windows_beside_another_release_do_not_count():
     assert alarm([*history, one("v", "v2")], CONFIG).raised == ("value",)
 
 
+def test_the_first_window_beside_a_new_release_decides_nothing():
+    def decided(*history):
+        return {found.kind: found.decided for found in alarm(history, CONFIG).kinds}
+
+    assert decided(one("v", "v1"), one("v", "v1"), one("v", "v2")) | {"schema": True} == decided(one(".", "v2"))
+    assert not decided(one("."))["value"] and decided(one("."))["schema"]
+    assert decided(one("v"), one("."))["value"]
+    assert not decided(one("v"), one("-"))["value"]
+
+
 def test_it_says_in_words_what_it_is_about():
     found = alarm([one("v"), one("."), one("v")], CONFIG)
     assert str(found) == "alarm: value" and found.reasons == ("value: x: ks 0.300",)

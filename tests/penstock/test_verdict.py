@@ -10,7 +10,7 @@ import pytest
 
 from penstock.agreement import Agreement, SliceAgreement
 from penstock.release_config import RolloutConfig
-from penstock.rollout_checks import slow_bound
+from penstock.rollout_checks import agreement_checks, slow_bound
 from penstock.traffic import Traffic
 from penstock.verdict import Evidence, Step, Verdict, decide, tolerated
 
@@ -234,3 +234,25 @@ def test_a_release_within_its_limits_is_failed_by_at_most_alpha_of_the_rollouts(
             for n in range(10, 601, 10)
         )
     assert failed / rollouts <= CONFIG.alpha
+
+
+def test_a_release_that_learnt_something_new_is_held_to_what_it_did_on_the_test_rows():
+    """There labels said who is right. What it does besides is what the limits are for."""
+
+    def apart(rows: int, shift: float, flips: float) -> Agreement:
+        part = SliceAgreement(
+            name="", rows=rows, flips=round(rows * flips), shift_sum=rows * shift, shift_squares=rows * shift**2
+        )
+        sums = part.model_dump(exclude={"name"})
+        return Agreement(**sums, slices=(part.model_copy(update={"name": "origin=JFK"}),))
+
+    def states(seen: Agreement, expected: Agreement | None) -> set[str]:
+        return {check.state for check in agreement_checks(seen, CONFIG, 0.05, 100, expected)}
+
+    learnt = apart(5000, 0.12, 0.4)
+    assert states(learnt, None) == {"excluded"}  # beside another champion than the gates' it is a stranger
+    assert states(learnt, apart(9000, 0.11, 0.38)) == {"within"}
+    assert "excluded" in states(apart(5000, 0.25, 0.4), apart(9000, 0.11, 0.38))  # its answers are others now
+    assert "excluded" in states(apart(5000, 0.12, 0.7), apart(9000, 0.11, 0.38))
+    assert "excluded" in states(apart(5000, 0.0, 0.1), apart(9000, 0.11, 0.38))  # it does not do what it did
+    assert "as on the test rows" in agreement_checks(learnt, CONFIG, 0.05, 100, learnt)[0].text
