@@ -126,6 +126,18 @@ DEPLOYMENTS = """\
     collision_strategy: CANCEL_NEW
   # schedules:
   #   - { cron: "0 4 1 * *", timezone: UTC, slug: monthly }
+
+- name: NAME
+  entrypoint: flows/score.py:score
+  description: Score a file with the release of NAME; a run names `source` and `output`
+  tags: [NAME, score]
+  parameters: { config: NAME }
+  enforce_parameter_schema: true
+  work_pool: *pool
+  pull: *here
+  concurrency_limit:
+    limit: 1
+    collision_strategy: ENQUEUE
 """
 
 

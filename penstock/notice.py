@@ -34,7 +34,6 @@ EVENTS: dict[Kind, str] = {
     "containerized": "release.containerized",
     "reproduced": "release.reproduced",
     "not reproduced": "release.not-reproduced",
-    "scored": "release.scored",
     "alarm": "alarm.raised",
     "alarm cleared": "alarm.cleared",
     "retrain asked": "retrain.asked",

@@ -15,15 +15,17 @@ from flows.score import score
 from penstock.errors import ConfigError, DataError
 from penstock.rows import RowErrors
 from tasks import locks
+from tasks.collected_store import read_windows
 from tasks.data import resolve_dataset
 from tasks.label_sources import LabelSource
-from tasks.labelling import labelled_predictions, record_labels
+from tasks.labelling import record_labels
 from tasks.model_server import unpacked
 from tasks.project import load_project
 from tasks.registry import read_ledger
 from tasks.releases import packaged, tell
 from tasks.samples import json_rows
 from tasks.served_store import read_served
+from tasks.simulation import labelled_predictions
 from tasks.sources import load_source
 
 ROWS = 500
@@ -152,7 +154,7 @@ def test_monitoring_counts_a_file_once_and_labels_find_its_rows(tiny, rows, outp
     assert (seen.verdict.batch, "volume" in seen.verdict.judged) == (True, False)
     assert {column.name for column in seen.verdict.columns} == {"color", "size", "seats", "wet"}
     assert monitor.fn("tiny", close=True).window is None
-    served = read_served("tiny").filter(request_id=found.run)
+    served = read_served(read_windows("tiny")).filter(request_id=found.run)
     answers = pl.read_parquet(output)
     assert served["row"].to_list() == answers["row"].to_list()
     assert served["score"].equals(answers["probability"].alias("score"))
@@ -200,7 +202,7 @@ def test_what_the_log_may_not_keep_is_not_in_it(tiny, rows, output, tmp_path, mo
         monkeypatch.setenv("PENSTOCK_LOG_KEY", "secret")
         found = score.fn("tiny", str(tmp_path / "in.parquet"), output)
         monitor.fn("tiny", close=True)
-        served = read_served("tiny", ("color", "seats")).filter(request_id=found.run)
+        served = read_served(read_windows("tiny"), ("color", "seats")).filter(request_id=found.run)
         assert served["seats"].null_count() == ROWS
         assert {len(value) for value in served["color"]} == {32} and served["color"].n_unique() == 3
     finally:

@@ -76,6 +76,7 @@ assert child(collected) == 0
 
 
 def test_kill(tiny):
+    from tasks.collected_store import read_windows
     from tasks.project import load_project
     from tasks.served_store import read_served
     from tasks.settings import settings
@@ -93,7 +94,7 @@ def test_kill(tiny):
         assert after == [True, before + 1], number
         committed += bool(after_monitor and after_monitor[0])
     assert committed  # some kills fell behind the decision
-    served = read_served("tiny")
+    served = read_served(read_windows("tiny"))
     outputs = [pl.read_parquet(path) for path in sorted(tiny.root.glob("out-*.parquet"))]
     assert len(outputs) == len(lines) + 1
     assert {frame["request_id"][0] for frame in outputs} == set(served["request_id"])

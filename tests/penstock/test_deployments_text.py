@@ -12,7 +12,7 @@ from penstock.deployments_text import with_deployments
 from penstock.errors import ConfigError
 
 OURS = (Path(__file__).resolve().parents[2] / "prefect.yaml").read_text()
-VERBS = {"ingest", "train", "deploy", "rollback", "monitor", "label", "reproduce"}
+VERBS = {"ingest", "train", "deploy", "rollback", "score", "monitor", "label", "reproduce"}
 FILES = {
     "ours": OURS,
     "none": "name: x\n",
