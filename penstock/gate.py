@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.config import Bound, EvaluateConfig, GateConfig
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import Value
+from penstock.task_type import LOWER_IS_BETTER
 
 
 class Check(Value):

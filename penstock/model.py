@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from penstock.config import TrainConfig
 from penstock.errors import TrainingError
+from penstock.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from penstock.candidate import Candidate, Release
-from penstock.config import METRICS, Project
+from penstock.config import Project
 from penstock.errors import DataError
 from penstock.gate import Check
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import FileRef
+from penstock.task_type import LOWER_IS_BETTER, METRICS
 from tasks import artifacts, store
 from tasks.caching import task
 from tasks.plots import Scored, calibration, learning_curve, precision_recall, roc

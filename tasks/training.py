@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from penstock.config import FeaturesConfig, TrainConfig
+from penstock.config import FeaturesConfig
 from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
+from penstock.train_config import TrainConfig
 from tasks import memory, store
 from tasks.batches import encoded_batches
 from tasks.caching import task
