@@ -29,6 +29,7 @@ Objective = Literal[
 ]  # fmt: skip
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "rmse", "mae", "mape", "pinball"})
 IN_UNITS = frozenset({"rmse", "mae", "pinball"})  # in the label's unit: what is much depends on the label
+LOSSES = {"logloss": "log loss", "mlogloss": "log loss", "quantile": "pinball loss", "mphe": "Huber loss"}
 QUANTILE = "reg:quantileerror"
 # parameters of XGBoost that mean something for these objectives only
 PARAMETERS_OF: dict[str, tuple[str, ...]] = {

@@ -51,7 +51,8 @@ class TrainConfig(Section):
         """XGBoost's objective, and the name of the loss that early stopping watches."""
         objectives = self.target.type.objectives
         objective: str = self.objective or next(iter(objectives))
-        return objective, objectives[objective]
+        loss = objectives[objective]
+        return objective, f"{loss}@{self.params.get('tweedie_variance_power', 1.5)}" if "tweedie" in loss else loss
 
     @field_validator("params")
     @classmethod
