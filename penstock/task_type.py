@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from penstock.fields import FLOATS, INTEGERS
-from penstock.refs import Value
+from penstock.section import Section
 
 TaskName = Literal["binary", "multiclass", "regression"]
 MetricName = Literal[
@@ -123,7 +123,7 @@ TASK_TYPES: dict[TaskName, TaskType] = {"binary": BINARY, "multiclass": MULTICLA
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 
-class Target(Value):
+class Target(Section):
     """What a project predicts, as far as it changes how predictions are judged.
 
     ``quantile``: the one that is predicted by `reg:quantileerror`; None where it is not a quantile.
