@@ -46,8 +46,9 @@ class TaskType:
 
     ``label_types``: the schema's types that a label may have. ``objectives``: those of XGBoost and the loss that early
     stopping watches; the first is the default. ``metrics``: every one that evaluation measures; ``shown``: those in
-    one line, ``headline``: the two of them for a step's line. ``live``: those of labelled predictions that were
-    served, the first being what a performance drop is a drop of. ``answer``: how the service's answer is described.
+    one line, ``headline``: the two of them for a step's line, ``by_slice``: those of a slice. ``live``: those of
+    labelled predictions that were served, the first being what a performance drop is a drop of. ``answer``: how the
+    service's answer is described. ``margin``: what the trees add up to, and contributions explain.
     """
 
     name: TaskName
@@ -56,9 +57,10 @@ class TaskType:
     metrics: tuple[MetricName, ...]
     shown: tuple[MetricName, ...]
     headline: tuple[MetricName, ...]
+    by_slice: tuple[MetricName, ...]
     live: tuple[LiveMetric, ...]
     answer: str
-    margin: str  # what the model adds up, and contributions explain
+    margin: str
 
     @property
     def has_classes(self) -> bool:
@@ -85,6 +87,7 @@ BINARY = TaskType(
     ),
     shown=("auc", "average_precision", "log_loss", "brier", "f1", "calibration_error"),
     headline=("auc", "log_loss"),
+    by_slice=("auc", "log_loss", "f1"),
     live=("auc", "accuracy", "precision", "recall", "f1", "log_loss", "brier"),
     answer="Probability and decision of each row",
     margin="log-odds",
@@ -96,6 +99,7 @@ MULTICLASS = TaskType(
     metrics=("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
     shown=("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
     headline=("macro_f1", "log_loss"),
+    by_slice=("accuracy", "macro_f1", "log_loss"),
     live=("accuracy", "balanced_accuracy", "macro_f1"),
     answer="Class of each row, and the probability of every class",
     margin="score of the class that is predicted, before softmax",
@@ -115,6 +119,7 @@ REGRESSION = TaskType(
     metrics=("rmse", "mae", "r2", "mape", "pinball"),
     shown=("rmse", "mae", "r2", "mape", "pinball"),
     headline=("rmse", "r2"),
+    by_slice=("rmse", "mae", "r2"),
     live=("mae", "rmse", "mape"),
     answer="The number predicted for each row",
     margin="prediction, or its logarithm (count:poisson, reg:gamma, reg:tweedie)",
