@@ -142,7 +142,7 @@ def give_traffic(rollout: Rollout, percent: int) -> Verdict:
     The champion is asked the same requests again, and the answers are compared as in the shadow.
     """
     plan, project = rollout.plan, rollout.project
-    again = SecondOpinion(plan, project.evaluate.slices, project.serve.try_timeout_seconds)
+    again = SecondOpinion(plan, project.evaluate.slices, _unit(rollout), project.serve.try_timeout_seconds)
     with contextlib.closing(again):
         point(rollout, challenger=plan.version, weight=percent)
         tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)
