@@ -73,6 +73,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
     environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent)
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
+    rows = _metric_rows(metrics, baseline)
     checks = _failed_first(candidate.decision.checks)
     in_slice = [check for check in checks if check.passed and " on " in check.name]
     code = json.dumps(candidate.lineage.code, sort_keys=True)
@@ -87,10 +88,11 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         slice_checks=in_slice,
         metrics=metrics,
         task=_task_type(metrics),
+        shown=[row["name"] for row in rows if row["name"] in _task_type(metrics).shown],
         by_class=store.read_json(candidate.evaluation.curves).get("by_class", []),
         incomparable=baseline.get("incomparable", ""),
         has_champion="metrics" in baseline,
-        rows=_metric_rows(metrics, baseline),
+        rows=rows,
         plots=[(title, Markup(svg), note) for title, svg, note in plots(candidate)],  # noqa: S704
         splits=store.read_json(candidate.splits.summary),
         served_packages=store.read_json(sbom)["components"] if sbom else [],
@@ -133,6 +135,8 @@ def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict
     """A row for each metric: test, validation, champion, and the difference with whether it is for the better."""
     rows = []
     for name in _task_type(metrics).metrics:
+        if name == "pinball" and "quantile" not in metrics:
+            continue
         test, champion = metrics.get("metrics", {}).get(name), baseline.get("metrics", {}).get(name)
         change = None if test is None or champion is None else test - champion
         lower = name in LOWER_IS_BETTER

@@ -39,6 +39,7 @@ def confusion_matrix(model: Scored) -> Plot:
     """Rows of each class by what they were predicted as, shaded by their share of the class."""
     names, table = model.metrics["classes"], model.curves["confusion"]
     side = SQUARE / len(names)
+    upright = max(map(len, names)) * 7 < side
     parts = [f'<svg viewBox="0 0 460 {HEIGHT}" role="img" aria-label="Confusion matrix">']
     left = LEFT + 40
     for down, (name, row) in enumerate(zip(names, table, strict=True)):
@@ -59,13 +60,12 @@ def confusion_matrix(model: Scored) -> Plot:
         if len(names) <= NAMED:
             middle, short = (down + 0.5) * side, escape(name if len(name) <= 12 else name[:11] + "…")
             parts.append(f'<text x="{left - 6}" y="{TOP + middle + 4:.1f}" text-anchor="end">{short}</text>')
-            parts.append(
-                f'<text x="{left + middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{short}</text>'
-            )
+            x, y = left + middle, HEIGHT - BOTTOM + 16
+            turned = 'text-anchor="middle"' if upright else f'text-anchor="end" transform="rotate(-35 {x:.1f} {y})"'
+            parts.append(f'<text x="{x:.1f}" y="{y}" {turned}>{short}</text>')
     parts.append(
         f'<path class="axis" d="M{left},{TOP} h{SQUARE} v{SQUARE} h-{SQUARE} Z"/>'
-        f'<text x="{left + SQUARE / 2}" y="{HEIGHT - 8}" text-anchor="middle">predicted</text>'
-        f'<text x="{left}" y="{TOP - 10}">true, down</text></svg>'
+        f'<text x="{left}" y="{TOP - 10}">down: true, across: predicted</text></svg>'
     )
     return "Confusion matrix", "\n".join(parts), "Test rows; shaded by their share of the true class."
 
