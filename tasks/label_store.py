@@ -69,7 +69,7 @@ def append(
     content = _content(given.rows)
     with store.readable_errors(folder), locks.exclusive(f"labels-{project}"):
         entries = read_entries(project)
-        current = state(project, config.key, entries, task)
+        current = state(project, config.key, entries, task=task)
         new, corrected = changes(current, given.rows, config.key)
         seen = next((one for one in entries if one.content == content and one.key == config.key), None)
         if seen and not again:

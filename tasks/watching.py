@@ -54,7 +54,7 @@ def report_drift(project: Project, news: bool) -> str:
     if number and (news or not drift_report(project.name)):
         history = verdict_store.judged(project.name)
         (collected,) = read_some(project.name, [number])
-        metric, release = project.retrain.metric, history[-1].reference
+        metric, release = project.live_metric, history[-1].reference
         beside = Beside(
             scores=tuple(stored_scores(project)),
             metric=metric,
