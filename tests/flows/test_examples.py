@@ -13,6 +13,7 @@ import yaml
 
 from flows.deploy import deploy
 from flows.ingest import ingest
+from flows.score import score
 from flows.train import train
 from penstock.candidate import Outcome
 from tasks import platform, serving, store
@@ -79,8 +80,17 @@ def metrics(outcome) -> dict:
     return store.read_json(outcome.candidate.evaluation.metrics)
 
 
+def scored(outcome, example: str, folder) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(what a file of the test rows is given, what evaluation computed of them)."""
+    source, output = folder / "in.parquet", folder / "out.parquet"
+    splits, features = outcome.candidate.splits, load_project(example).features
+    pl.read_parquet(store.locate(splits.test)).select(features.names).write_parquet(source)
+    score.fn(example, str(source), str(output))
+    return pl.read_parquet(output), pl.read_parquet(store.locate(outcome.candidate.evaluation.predictions))
+
+
 @pytest.mark.parametrize("example", ["airtime", "stranded"], indirect=True)
-def test_an_example_becomes_a_release(example):
+def test_an_example_becomes_a_release(example, tmp_path):
     outcome = trained(example)
     assert (outcome.release.verdict, outcome.candidate.check.max_difference) == ("blessed", 0)
     found = metrics(outcome)
@@ -90,15 +100,22 @@ def test_an_example_becomes_a_release(example):
         assert found["metrics"]["average_precision"] > found["naive"]["majority"]["average_precision"]
     else:
         assert set(found["naive"]) == {"mean", "last value"}
+    file, known = scored(outcome, example, tmp_path)
+    names = ("prediction", "prediction") if example == "airtime" else ("probability", "score")
+    np.testing.assert_array_equal(file[names[0]].to_numpy(), known[names[1]].to_numpy())
     report = store.read_bytes(outcome.report).decode()
     assert ("Residuals" in report, "ROC" in report) == (example == "airtime", example == "stranded")
 
 
 @pytest.mark.parametrize("example", ["digits"], indirect=True)
-def test_digits_are_deployed_and_read(example):
+def test_digits_are_deployed_and_read(example, tmp_path):
     outcome = trained(example)
     assert metrics(outcome)["classes"] == [str(digit) for digit in range(10)]
     assert "Confusion matrix" in store.read_bytes(outcome.report).decode()
+    file, known = scored(outcome, example, tmp_path)
+    assert file["prediction"].to_list() == known["class"].to_list()
+    by_class = [f"probability_{digit}" for digit in range(10)]
+    np.testing.assert_array_equal(file.select(by_class).to_numpy(), known["probabilities"].to_numpy())
     try:
         assert deploy.fn(example).result == "healthy"
         assert answering(example) == "digits-v1"
