@@ -143,7 +143,7 @@ def _ended(found: Any) -> Any:
 
 def _found(name: str, scenario: Scenario, clients: Clients, timeline: Timeline) -> Simulated:
     project, events = load_project(name), read_ledger(name)
-    metric = project.retrain.metric
+    metric = project.live_metric
     served = read_served(read_windows(name))
     first, last = (ledger.tenures(events)[place].version for place in (0, -1))
     rows, before = overall(project, first, clients)
