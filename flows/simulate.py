@@ -42,7 +42,8 @@ def simulate(
     """Play the batches after `data.until`, up to ``until`` or the last, in a process of its own.
 
     ``scenario``: `months` as they were, or `concept`, with planted labels. ``share``: of the rows that come. ``keep``:
-    the sandbox's folder stays. Raises ConfigError if there is nothing to play or it is not binary, PlatformError if the sandbox breaks off.
+    the sandbox's folder stays. Raises ConfigError if there is nothing to play, or not for this task; PlatformError if
+    the sandbox breaks off.
     """
     project = load_project(config)
     if project.train.task != "binary":

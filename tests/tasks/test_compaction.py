@@ -11,6 +11,7 @@ import pytest
 from bentos.prediction_log import json_member, record
 from penstock.served import fixed_of, require_served
 from tasks import store
+from tasks.collected_store import read_windows
 from tasks.compaction import compact
 from tasks.served_store import read_served
 from tests.served import serve_rows
@@ -55,5 +56,5 @@ def test_a_row_a_line_with_what_was_predicted(checkout, tmp_path, task):
 def test_what_was_served_is_read_with_the_types_of_the_task(checkout):
     fixed = {"request_id": "r", "row": 0, "time_ns": 1, "model": "m-v1", "environment": "production", "score": [4.5]}
     serve_rows("typed", {**fixed, "decision": pl.Series([4.5], dtype=pl.Float32)}, "regression")
-    found = read_served("typed", ("color",), "regression")
+    found = read_served(read_windows("typed"), ("color",), task="regression")
     assert {name: str(kind) for name, kind in found.schema.items()} == fixed_of("regression") | {"color": "String"}
