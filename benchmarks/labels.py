@@ -37,7 +37,9 @@ def main() -> None:
     for rows in (1000, 5000, 20_000, 100_000):
         found = [drawn(rows, seed) for seed in range(1, WINDOWS + 1)]
         rules = [RetrainConfig(drop=drop) for drop in ("possible", "sure")]
-        shares = [np.mean([performance_drop(one, truth, True, rule) is not None for one in found]) for rule in rules]
+        shares = [
+            np.mean([performance_drop("auc", one, truth, True, rule) is not None for one in found]) for rule in rules
+        ]
         print(f"  {rows:>13,} " + " ".join(f"{share:>9.1%}" for share in shares))
 
 

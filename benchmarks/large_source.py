@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from examples.flights import Flights
+from examples.flights import source as flights
 from penstock.batch import Batch
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Large:
 def _year() -> pl.DataFrame:
     import polars as pl
 
-    return pl.concat([Flights().read(name).rows for name in Flights().names()]).sort("scheduled")
+    return pl.concat([flights().read(name).rows for name in flights().names()]).sort("scheduled")
 
 
 def source() -> Large:

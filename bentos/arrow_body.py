@@ -8,13 +8,10 @@ takes are validated in full before they are looked at, and the others are not ev
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bentos.refusal import Refusal
 from penstock.rows import LONGEST_NAME, Coded, Numbers, Problem, RowErrors
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Columns = dict[str, Numbers | Coded]
 CONTINUES = b"\xff\xff\xff\xff"
@@ -64,12 +61,12 @@ def as_rows(columns: Columns) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def answer(scores: np.ndarray, decisions: np.ndarray, unknown: dict[str, int], model: str, identity: str) -> bytes:
-    """A stream of one batch: `prediction` bool, `probability` float32. What else is to say is the schema's metadata."""
+def answer(columns: dict[str, Any], unknown: dict[str, int], model: str, identity: str) -> bytes:
+    """A stream of one batch of ``columns``. What else is to say is the schema's metadata."""
     import orjson
     import pyarrow as pa
 
-    batch = pa.record_batch({"prediction": decisions, "probability": scores})
+    batch = pa.record_batch(columns)
     facts = {"model": model, "request_id": identity, "unknown_categories": orjson.dumps(unknown)}
     batch = batch.replace_schema_metadata(facts)
     sink = pa.BufferOutputStream()

@@ -6,6 +6,7 @@ import json
 from html import escape
 from typing import Any
 
+from bentos.answers import answers_of
 from bentos.row_schema import row_schema
 
 STYLE = """
@@ -47,6 +48,7 @@ def html(about: dict[str, Any], spec: dict[str, Any], release: str) -> str:
         f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in about["metrics"].items()
     )
     example = escape(json.dumps(about["example"], indent=1, ensure_ascii=False))
+    rule = answers_of(about).rule()
     title = escape(f"{about['project']}: {release}")
     owner = f"<p>Owner: {escape(about['owner'])}</p>" if about["owner"] else ""
     return f"""<!doctype html>
@@ -62,7 +64,7 @@ def html(about: dict[str, Any], spec: dict[str, Any], release: str) -> str:
 <h2>Fields</h2>
 <table><tr><th>field</th><th>type</th><th>required</th><th>rules</th><th>example</th></tr>{fields}</table>
 <h2>How good it is</h2>
-<p>On {about["test_rows"]} rows that it was not trained on; it says yes from {about["threshold"]:.4g} on.</p>
+<p>On {about["test_rows"]} rows that it was not trained on{escape(rule and f"; {rule}")}.</p>
 <table>{metrics}</table>
 <p><a href="openapi.json">OpenAPI</a> <a href="model">All facts</a></p>
 <script>{SCRIPT}</script>

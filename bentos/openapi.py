@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bentos.answers import Answers, answers_of
 from bentos.prediction import EXPLAINED
 from bentos.row_schema import row_schema
 
@@ -50,15 +51,13 @@ REFUSALS: dict[int, tuple[str, list[dict[str, Any]]]] = {
 
 def document(about: dict[str, Any], spec: dict[str, Any], release: str) -> dict[str, Any]:
     """``about`` and ``spec``: of `bentos.scoring.Scorer`."""
-    example = about["example"]
+    example, answers = about["example"], answers_of(about)
     facts = [about["purpose"], about["intended_use"], f"Owner: {about['owner']}" if about["owner"] else ""]
     posts = {
-        "/v1/predict": _post(
-            "predict", "Probability and decision of each row", "Prediction", "Predictions", spec["max_rows"], example
-        ),
+        "/v1/predict": _post("predict", answers.summary, "Prediction", "Predictions", spec["max_rows"], example),
         "/v1/explain": _post(
             "explain",
-            "What each field adds to the log-odds of each row",
+            f"What each field adds to the {answers.margin} of each row",
             "Explanation",
             "Explanations",
             min(EXPLAINED, spec["max_rows"]),
@@ -80,7 +79,7 @@ def document(about: dict[str, Any], spec: dict[str, Any], release: str) -> dict[
         "servers": [{"url": ".."}],  # beside this document, also behind a gateway's prefix
         "paths": posts | gets,
         "components": {
-            "schemas": {"Row": row_schema(spec), "Refusal": REFUSAL, **_answers(spec)},
+            "schemas": {"Row": row_schema(spec), "Refusal": REFUSAL, **_answers(spec, answers)},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -115,17 +114,14 @@ REFUSAL = {
 }
 
 
-def _answers(spec: dict[str, Any]) -> dict[str, Any]:
+def _answers(spec: dict[str, Any], answers: Answers) -> dict[str, Any]:
     def several(items: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": items}
 
     number = {"type": "number"}
     names = [column["name"] for column in spec["columns"]]
     parts = {"type": "object", "properties": dict.fromkeys(names, number), "required": names}
-    predictions = {
-        "predictions": several({"type": "boolean"}),
-        "probabilities": several({"type": "number", "minimum": 0, "maximum": 1}),
-    }
+    predictions = {name: several(items) for name, items in answers.schema().items()}
     explanations = {"contributions": several(parts), "bias": several(number), "margins": several(number)}
     unknown = {"type": "object", "additionalProperties": {"type": "integer"}}
     return {

@@ -42,13 +42,7 @@ class Predictions:
             return self.refused(refusal, origin, body, kind)
         except NotFiniteError:
             return self.failed("the model gave a score that is not a finite number", origin)
-        decisions = scores >= self._scorer.threshold
-        answer = {
-            "model": self._release,
-            "request_id": origin.identity,
-            "predictions": decisions,
-            "probabilities": scores,
-        }
+        answer = {"model": self._release, "request_id": origin.identity, **self._scorer.answers.members(scores)}
         if encoded.unknown:
             answer["unknown_categories"] = encoded.unknown
             for field, count in encoded.unknown.items():
@@ -58,12 +52,13 @@ class Predictions:
         if self._log:
             self._keep(self._log, origin, 200, self._member(body, given), reply.body)
         if origin.wants_arrow:
-            stream = arrow_body.answer(scores, decisions, encoded.unknown, self._release, origin.identity)
+            columns = self._scorer.answers.columns(scores)
+            stream = arrow_body.answer(columns, encoded.unknown, self._release, origin.identity)
             return Reply(200, stream, ARROW)
         return reply
 
     def explain(self, body: bytes, kind: bytes, origin: Origin) -> Reply:
-        """Per row: what each field adds to the log-odds, and the bias; their sum is the margin."""
+        """Per row: what each field adds to the margin, and the bias; their sum is the margin."""
         try:
             encoded, _ = self._read(body, kind, min(EXPLAINED, self._scorer.spec["max_rows"]))
             parts, margins = self._scorer.contributions(encoded.matrix)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bentos.answers import answers_of
 from bentos.refusal import NotFiniteError
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ class Scorer:
         self.booster.set_param({"nthread": 1})  # one row costs more to share among threads than to score
         if tuple(self.booster.feature_names or ()) != self.reader.names:
             raise ValueError("the booster's features are not those of the schema, or in another order")
-        self.threshold = float(self.about["threshold"])
+        self.answers = answers_of(self.about)
         empty = np.full((1, len(self.reader.names)), np.nan, np.float32)
         self.booster.inplace_predict(empty, validate_features=False)  # the first call is slow
 
     def scores(self, matrix: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n,), of encoded rows. Raises NotFiniteError."""
+        """Scores of encoded rows, see `bentos.answers`. Raises NotFiniteError."""
         import numpy as np
 
         scores = self.booster.inplace_predict(matrix, validate_features=False)
@@ -45,8 +46,10 @@ class Scorer:
         return scores  # type: ignore[no-any-return]
 
     def contributions(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each feature adds to the margin (log-odds): float32 (n, features + 1), the last being the bias; and
-        the margins, float32 (n,), which are their sums. Tree SHAP: Lundberg et al. 2018, arXiv:1802.03888."""
+        """What each feature adds to the margin: float32 (n, features + 1), the last being the bias; and the margins,
+        float32 (n,), which are their sums. Of several classes, those of the one that is predicted.
+
+        Tree SHAP: Lundberg et al. 2018, arXiv:1802.03888."""
         import numpy as np
         import xgboost as xgb
 
@@ -61,4 +64,7 @@ class Scorer:
         margins = self.booster.predict(rows, output_margin=True)
         if not (np.isfinite(parts).all() and np.isfinite(margins).all()):
             raise NotFiniteError("contributions are not finite")
+        if margins.ndim == 2:
+            predicted = np.arange(len(margins)), margins.argmax(1)
+            parts, margins = parts[predicted], margins[predicted]
         return parts, margins

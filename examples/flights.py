@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,10 @@ MISSING = ["NA", "NaN", ""]
 
 
 class Flights:
-    """A year of departures, a month a batch."""
+    """A year of departures, a month a batch. ``label``: the column that is to be predicted, made of the flights."""
+
+    def __init__(self, label: Callable[[], pl.Expr]) -> None:
+        self._label = label
 
     def names(self) -> list[str]:
         return [f"2013-{month:02}" for month in range(1, 13)]
@@ -42,12 +46,18 @@ class Flights:
         month = _joined().filter(pl.col("month") == int(name[-2:]))
         cancelled = month["dep_time"].is_null()
         unlabelled = month["arr_delay"].is_null()
-        rows = month.filter(~unlabelled).select(_columns()).sort("scheduled", "flight_id")
+        rows = month.filter(~unlabelled).select(*_columns(), self._label()).sort("scheduled", "flight_id")
         return Batch(rows, {"cancelled": int(cancelled.sum()), "diverted": int((unlabelled & ~cancelled).sum())})
 
 
 def source() -> Flights:
-    return Flights()
+    return Flights(_late)
+
+
+def _late() -> pl.Expr:
+    import polars as pl
+
+    return (pl.col("arr_delay") > LATE_MINUTES).alias("late")
 
 
 @functools.cache
@@ -97,7 +107,6 @@ def _columns() -> list[pl.Expr]:
         pl.col("plane_year").cast(pl.Int16),
         pl.col("seats").cast(pl.Int16),
         pl.col(WEATHER).cast(pl.Float32),
-        (pl.col("arr_delay") > LATE_MINUTES).alias("late"),
     ]
 
 

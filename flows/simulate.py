@@ -20,7 +20,7 @@ from flows.terminal import readable_errors
 from flows.timeline import Live, Simulated, Timeline
 from flows.train import train
 from penstock import ledger
-from penstock.errors import PenstockError, Rejected, RolloutError
+from penstock.errors import ConfigError, PenstockError, Rejected, RolloutError
 from penstock.retrain import Decision
 from penstock.simulation import Play, Scenario
 from tasks import clock, sandbox, simulated_source
@@ -42,9 +42,17 @@ def simulate(
     """Play the batches after `data.until`, up to ``until`` or the last, in a process of its own.
 
     ``scenario``: `months` as they were, or `concept`, with planted labels. ``share``: of the rows that come. ``keep``:
-    the sandbox's folder stays. Raises ConfigError if there is nothing to play, PlatformError if the sandbox breaks off.
+    the sandbox's folder stays. Raises ConfigError if there is nothing to play, or not for this task; PlatformError if
+    the sandbox breaks off.
     """
     project = load_project(config)
+    if project.train.task != "binary":
+        raise ConfigError(
+            "A simulation plays labels that are true or false.",
+            where=f"configs/{project.name}.yaml, key train.task",
+            found=project.train.task,
+            allowed="binary",
+        )
     play = plan_play(project, scenario, until, share)
     with sandbox.folder("simulate", keep) as scratch:
         root, home = scratch / "checkout", scratch / "checkout" / ".penstock"
@@ -64,7 +72,7 @@ def sandboxed(name: str, scenario: Scenario) -> Simulated:
     first: datetime = simulated_source.live_rows(play)[play.time][0]
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     with clock.simulated(settings().home / "clock", start) as time:
-        timeline = Timeline(name, load_project(name).retrain.metric)
+        timeline = Timeline(name, load_project(name).live_metric)
         try:
             _begin(name, play, timeline)
             clients = Clients(load_project(name), play, time)
@@ -143,7 +151,7 @@ def _ended(found: Any) -> Any:
 
 def _found(name: str, scenario: Scenario, clients: Clients, timeline: Timeline) -> Simulated:
     project, events = load_project(name), read_ledger(name)
-    metric = project.retrain.metric
+    metric = project.live_metric
     served = read_served(read_windows(name))
     first, last = (ledger.tenures(events)[place].version for place in (0, -1))
     rows, before = overall(project, first, clients)

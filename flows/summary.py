@@ -6,13 +6,14 @@ from typing import Any
 
 from penstock import ledger
 from penstock.candidate import Outcome
+from penstock.task_type import TASK_TYPES
 from tasks import platform
 from tasks.registry import read_ledger
 from tasks.reporting import report_path
 from tasks.serving_status import call, standing
 from tasks.store import read_json
 
-SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1")
+MOST = 5  # metrics in a line
 
 
 def as_dict(outcome: Outcome, changed: bool) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def as_text(outcome: Outcome, changed: bool) -> str:
     facts = as_dict(outcome, changed)
     candidate = outcome.candidate
     metrics = read_json(candidate.evaluation.metrics)
+    task = TASK_TYPES[metrics.get("task", "binary")]
     name = facts["version"] or facts["project"]
     head = f"{name}: {facts['verdict'].upper()}"
     if not changed:
@@ -53,9 +55,11 @@ def as_text(outcome: Outcome, changed: bool) -> str:
     lines = [
         (
             "metrics",
-            "  ".join(f"{key} {facts['metrics'][key]:.4f}" for key in SHOWN if facts["metrics"].get(key) is not None),
+            "  ".join(
+                f"{key} {value:.4f}" for key in task.shown[:MOST] if (value := facts["metrics"].get(key)) is not None
+            ),
         ),
-        ("test rows", f"{metrics['rows']:,}, {metrics['positives']:,} positive; threshold {metrics['threshold']:.3f}"),
+        ("test rows", _rows(metrics)),
         (
             "gates",
             f"{passed} of {len(candidate.decision.checks)} checks passed" + _against(candidate.decision.champion),
@@ -76,6 +80,15 @@ def as_text(outcome: Outcome, changed: bool) -> str:
             else ("next", f"change configs/{name}.yaml; `penstock plan {name}` says what would run again")
         )
     return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])
+
+
+def _rows(metrics: dict[str, Any]) -> str:
+    if "threshold" in metrics:
+        return f"{metrics['rows']:,}, {metrics['positives']:,} positive; threshold {metrics['threshold']:.3f}"
+    if "rows_by_class" in metrics:
+        rarest = min(metrics["rows_by_class"].values())
+        return f"{metrics['rows']:,} of {len(metrics['rows_by_class'])} classes, {rarest:,} of the rarest"
+    return f"{metrics['rows']:,}, label {metrics['mean']:.4g} ± {metrics['deviation']:.4g}"
 
 
 def _against(champion: str) -> str:

@@ -13,8 +13,8 @@ from penstock.errors import RolloutError
 from penstock.intervals import Measured
 from penstock.ledger import Event
 from penstock.refs import Value
-from penstock.retrain_config import LiveMetric
 from penstock.simulation import Scenario
+from penstock.task_type import LiveMetric
 from tasks import clock
 from tasks.registry import read_ledger, recorded_candidate, release_of
 

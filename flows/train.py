@@ -53,6 +53,7 @@ def train(config: str, revision: str = "") -> Outcome | State[Outcome]:
 
 
 def _trained(project: Project, revision: str) -> Outcome:
+    target = project.train.target
     schema = schema_text(project)
     dataset = resolve_dataset(project.data, revision)
     lineage = describe_lineage(project, schema, dataset)
@@ -62,18 +63,18 @@ def _trained(project: Project, revision: str) -> Outcome:
         return _told(recorded_candidate(existing), existing, project)
 
     checked = validate_dataset(dataset, schema, project.data)
-    splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
+    splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate, project.train.task)
     profiling = profile_splits.submit(splits, project.features)
     requirements = serving_requirements()
     serving = prepare_serving.submit(requirements)
     if not is_planning():
         start_builder()
     model = train_model(splits, project.features, project.train)
-    evaluation = evaluate_model(splits, model, project.features, project.evaluate)
+    evaluation = evaluate_model(splits, model, project.features, project.evaluate, target)
     baseline = None
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
-        baseline = score_champion(splits, champion.model, project.features, project.evaluate)
+        baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
     decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
     package = check = None
     if decision.passed:

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+FAR = 0.5  # of the labels' standard deviation: two numbers this far apart are decided differently
+
+
 class SliceAgreement(Value):
-    """One slice of the compared rows, such as ``origin=JFK``. The sums are those of `Agreement`."""
+    """One slice of the compared rows, such as ``origin=JFK``, or all of them seen by one class. The sums are those of
+    `Agreement`."""
 
     name: str
     rows: int
@@ -27,7 +31,8 @@ class SliceAgreement(Value):
 class Agreement(Value):
     """Sums over ``rows`` pairs of answers. A shift is challenger's minus champion's probability, in [-1, 1].
 
-    ``flips`` counts the rows that the two decide differently.
+    ``flips`` counts the rows that the two decide differently. Of several classes, shifts are those of each class, in
+    ``classes``, and not here nor in ``slices``. Of numbers, see `compare_numbers`.
     """
 
     rows: int = 0
@@ -35,20 +40,21 @@ class Agreement(Value):
     shift_squares: float = 0.0
     flips: int = 0
     slices: tuple[SliceAgreement, ...] = ()
+    classes: tuple[SliceAgreement, ...] = ()
 
     def of(self, name: str) -> Agreement | SliceAgreement:
         """A slice, or all rows where there is no such slice."""
         return next((part for part in self.slices if part.name == name), self)
 
     def __add__(self, other: Agreement) -> Agreement:
-        """Both windows' rows together, slices by name."""
-        names = sorted({part.name for part in (*self.slices, *other.slices)})
+        """Both windows' rows together, slices and classes by name."""
         return Agreement(
             rows=self.rows + other.rows,
             shift_sum=self.shift_sum + other.shift_sum,
             shift_squares=self.shift_squares + other.shift_squares,
             flips=self.flips + other.flips,
-            slices=tuple(_together(name, (*self.slices, *other.slices)) for name in names),
+            slices=_together((*self.slices, *other.slices)),
+            classes=_together((*self.classes, *other.classes)),
         )
 
 
@@ -68,29 +74,64 @@ def compare(
     """
     import numpy as np
 
-    columns = [champion, challenger, champion_decisions, challenger_decisions, *(slices or {}).values()]
-    if len({len(column) for column in columns}) != 1:
-        raise ValueError("the columns to compare differ in length: " + ", ".join(str(len(one)) for one in columns))
+    _require_equal_length(champion, challenger, champion_decisions, challenger_decisions, *(slices or {}).values())
     before, after = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
     kept, answered = (before >= 0) & (before <= 1), (after >= 0) & (after <= 1)
     shift = np.where(answered, after - before, 1.0)
     flip = ~answered | (np.asarray(champion_decisions, bool) != np.asarray(challenger_decisions, bool))
+    return _sums(shift, flip, kept, slices or {})
 
-    def part(name: str, rows: np.ndarray) -> SliceAgreement:
-        moved = shift[rows]
-        return SliceAgreement(
-            name=name,
-            rows=int(rows.sum()),
-            flips=int(flip[rows].sum()),
-            shift_sum=float(moved.sum()),
-            shift_squares=float((moved * moved).sum()),
-        )
 
-    whole = part("", kept)
+def compare_numbers(
+    champion: np.ndarray, challenger: np.ndarray, spread: float, slices: Mapping[str, np.ndarray] | None = None
+) -> Agreement:
+    """The agreement of numbers. A shift is in units of ``spread``, the labels' standard deviation, and cut off at one;
+    a flip is more than `FAR` of it. What is left out, and what counts as the largest shift, is as in `compare`."""
+    import numpy as np
+
+    _require_equal_length(champion, challenger, *(slices or {}).values())
+    before, after = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
+    kept, answered = np.isfinite(before), np.isfinite(after)
+    moved = np.where(answered & kept, after - before, np.inf) / spread
+    return _sums(np.clip(moved, -1, 1), np.abs(moved) > FAR, kept, slices or {})
+
+
+def compare_classes(
+    champion: np.ndarray,
+    challenger: np.ndarray,
+    classes: tuple[str, ...],
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Agreement:
+    """The agreement of probabilities of several classes, of shape (n, classes): each is decided for the most probable.
+
+    A class that one of the two does not know has the probability 0 there. What is left out, and what counts as the
+    largest shift, is as in `compare`.
+    """
+    import numpy as np
+
+    _require_equal_length(champion, challenger, *(slices or {}).values())
+    before, after = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
+    kept, answered = (np.isfinite(side.sum(1)) for side in (before, after))
+    flip = ~answered | (np.nan_to_num(before).argmax(1) != np.nan_to_num(after).argmax(1))
+    shift = np.where(answered[:, None], after - before, 1.0)
+    found = _sums(np.zeros(len(flip)), flip, kept, slices or {})
+    parts = [_part(name, shift[:, number], flip, kept) for number, name in enumerate(classes)]
+    return found.model_copy(update={"classes": tuple(sorted(parts, key=lambda part: part.name))})
+
+
+def _require_equal_length(*columns: np.ndarray) -> None:
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError("the columns to compare differ in length: " + ", ".join(str(len(one)) for one in columns))
+
+
+def _sums(shift: np.ndarray, flip: np.ndarray, kept: np.ndarray, slices: Mapping[str, np.ndarray]) -> Agreement:
+    import numpy as np
+
+    whole = _part("", shift, flip, kept)
     found = []
-    for column, labels in (slices or {}).items():
+    for column, labels in slices.items():
         words = np.asarray(labels).astype(str)
-        found += [part(f"{column}={word}", kept & (words == word)) for word in np.unique(words[kept])]
+        found += [_part(f"{column}={word}", shift, flip, kept & (words == word)) for word in np.unique(words[kept])]
     return Agreement(
         rows=whole.rows,
         shift_sum=whole.shift_sum,
@@ -100,7 +141,22 @@ def compare(
     )
 
 
-def _together(name: str, parts: tuple[SliceAgreement, ...]) -> SliceAgreement:
+def _part(name: str, shift: np.ndarray, flip: np.ndarray, rows: np.ndarray) -> SliceAgreement:
+    moved = shift[rows]
+    return SliceAgreement(
+        name=name,
+        rows=int(rows.sum()),
+        flips=int(flip[rows].sum()),
+        shift_sum=float(moved.sum()),
+        shift_squares=float((moved * moved).sum()),
+    )
+
+
+def _together(parts: tuple[SliceAgreement, ...]) -> tuple[SliceAgreement, ...]:
+    return tuple(_added(name, parts) for name in sorted({part.name for part in parts}))
+
+
+def _added(name: str, parts: tuple[SliceAgreement, ...]) -> SliceAgreement:
     same = [part for part in parts if part.name == name]
     return SliceAgreement(
         name=name,

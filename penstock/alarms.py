@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from penstock.intervals import Measured
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import Value
 from penstock.retrain_config import Cause, RetrainConfig
+from penstock.task_type import IN_UNITS, LOWER_IS_BETTER, LiveMetric
 
 
 class Alarm(Value):
@@ -18,13 +18,16 @@ class Alarm(Value):
     facts: dict[str, str] = Field(default_factory=dict)
 
 
-def performance_drop(live: Measured | None, holdout: float | None, final: bool, config: RetrainConfig) -> Alarm | None:
-    """The alarm of a release whose live metric may be, or surely is (`retrain.drop`), more than the margin worse than
-    on its own test rows. Nothing provisional raises one, and nothing that cannot be compared."""
+def performance_drop(
+    metric: LiveMetric, live: Measured | None, holdout: float | None, final: bool, config: RetrainConfig
+) -> Alarm | None:
+    """The alarm of a release whose live ``metric`` may be, or surely is (`retrain.drop`), more than the margin worse
+    than on its own test rows. Nothing provisional raises one, and nothing that cannot be compared."""
     if live is None or holdout is None or not final:
         return None
-    lower = config.metric in LOWER_IS_BETTER
-    limit = holdout + config.margin if lower else holdout - config.margin
+    lower = metric in LOWER_IS_BETTER
+    margin = config.margin * abs(holdout) if metric in IN_UNITS else config.margin
+    limit = holdout + margin if lower else holdout - margin
     worst, best = (live.high, live.low) if lower else (live.low, live.high)
     end = worst if config.drop == "possible" else best
     if not (end > limit if lower else end < limit):
@@ -32,6 +35,6 @@ def performance_drop(live: Measured | None, holdout: float | None, final: bool, 
     word = "may be" if config.drop == "possible" else "is"
     return Alarm(
         cause="performance drop",
-        reason=f"{config.metric} {word} more than {config.margin:g} worse than on test rows: {live}, was {holdout:.4f}",
-        facts={"metric": config.metric, "low": str(live.low), "high": str(live.high), "holdout": str(holdout)},
+        reason=f"{metric} {word} more than {margin:g} worse than on test rows: {live}, was {holdout:.4f}",
+        facts={"metric": metric, "low": str(live.low), "high": str(live.high), "holdout": str(holdout)},
     )

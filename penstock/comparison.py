@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import Value
+from penstock.task_type import LOWER_IS_BETTER
 
 NOTHING = "-"
 

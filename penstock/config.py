@@ -5,7 +5,7 @@ Machine facts (addresses, stores, credentials) are not here: they are settings, 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -18,23 +18,9 @@ from penstock.release_config import RolloutConfig, ServeConfig
 from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
 from penstock.source_config import SourceConfig
+from penstock.task_type import QUANTILE, LiveMetric, MetricName, TaskName
+from penstock.train_config import TrainConfig
 from penstock.yaml_errors import doubled_key, explained, unreadable
-
-METRICS = (
-    "auc",
-    "average_precision",
-    "log_loss",
-    "brier",
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "calibration_error",
-)
-MetricName = Literal[
-    "auc", "average_precision", "log_loss", "brier", "accuracy", "precision", "recall", "f1", "calibration_error"
-]
-assert get_args(MetricName) == METRICS
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
 
@@ -71,7 +57,9 @@ class DataConfig(Section):
 class FeaturesConfig(Section):
     """What the model sees. The label and the time column are never features."""
 
-    label: str = Field(description="The column to predict: Boolean, never null.")
+    label: str = Field(
+        description="The column to predict, never null: Boolean, text or whole numbers, or numbers, see `train.task`."
+    )
     time: str | None = Field(default=None, description="The column that orders rows in time; needed to split by time.")
     group: str | None = Field(default=None, description="The column whose values must not be shared between splits.")
     categorical: tuple[str, ...] = Field(
@@ -104,7 +92,8 @@ class SplitConfig(Section):
     """Which rows train, which choose (early stopping, threshold) and which judge."""
 
     by: Literal["time", "random", "stratified", "group"] | None = Field(
-        default=None, description="Left out: by time where `features.time` is given, stratified otherwise."
+        default=None,
+        description="Left out: by time where `features.time` is given, otherwise stratified (regression: random).",
     )
     validation: Annotated[float, Field(gt=0, lt=0.5)] = Field(default=0.15, description="Share of the rows.")
     test: Annotated[float, Field(gt=0, lt=0.5)] = Field(default=0.15, description="Share of the rows.")
@@ -113,42 +102,20 @@ class SplitConfig(Section):
     )
     seed: int = 7
 
-
-class TrainConfig(Section):
-    """XGBoost. `params` are XGBoost's own names."""
-
-    rounds: int = Field(default=500, ge=1, le=100_000)
-    early_stopping_rounds: int = Field(default=20, ge=1)
-    seed: int = 7
-    params: dict[str, float | int | str | bool] = Field(default_factory=dict)
-    memory_budget_mb: int = Field(
-        default=1024,
-        ge=512,
-        description="Where training would need more, its data stay in a file (external memory). The model is the same.",
-    )
-    on_no_convergence: Literal["warn", "fail"] = Field(
-        default="warn", description="The best iteration is the first, or the last that `rounds` allows."
-    )
-
-    @field_validator("params")
-    @classmethod
-    def _owned(cls, params: dict[str, Any]) -> dict[str, Any]:
-        owned = {"objective", "eval_metric", "nthread", "seed", "random_state", "n_estimators", "device", "verbosity"}
-        clash = sorted(owned & set(params))
-        if clash:
-            raise ValueError(f"set by Penstock, not here: {', '.join(clash)}")
-        return params
+    def of(self, features: FeaturesConfig, task: TaskName) -> str:
+        """How rows are split."""
+        return self.by or ("time" if features.time else "random" if task == "regression" else "stratified")
 
 
 class EvaluateConfig(Section):
     """How the candidate is scored on the test split."""
 
     threshold_metric: Literal["f1", "accuracy", "youden"] = Field(
-        default="f1", description="The threshold is the one that is best by this on the validation split."
+        default="f1", description="Binary: the threshold is the one that is best by this on the validation split."
     )
     slices: tuple[str, ...] = Field(default=(), description="Columns whose every value is scored by itself.")
     min_slice_rows: int = Field(default=200, ge=1, description="Smaller slices are shown but not gated.")
-    calibration_bins: int = Field(default=15, ge=2, le=100)
+    calibration_bins: int = Field(default=15, ge=2, le=100, description="Binary: bins of the calibration error.")
 
 
 class Bound(Section):
@@ -162,11 +129,19 @@ class Bound(Section):
     max_relative_loss: float | None = Field(
         default=None, ge=0, description="The same as a share of the champion's absolute value."
     )
+    min_gain: float | None = Field(
+        default=None,
+        ge=0,
+        description="How much better it must be than every baseline: answers that need no model (majority, mean, last "
+        "value).",
+    )
 
     @model_validator(mode="after")
     def _some(self) -> Bound:
-        if self.min is self.max is self.max_loss is self.max_relative_loss is None:
-            raise ValueError("a bound that bounds nothing: give `min`, `max`, `max_loss` or `max_relative_loss`")
+        if self.min is self.max is self.max_loss is self.max_relative_loss is self.min_gain is None:
+            raise ValueError(
+                "a bound that bounds nothing: give `min`, `max`, `max_loss`, `max_relative_loss` or `min_gain`"
+            )
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"`min` {self.min} is above `max` {self.max}")
         return self
@@ -181,7 +156,9 @@ class GateConfig(Section):
         description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet.",
     )
     min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
-    min_positives: int = Field(default=50, ge=1, description="Fewer test rows of the rarer class decide nothing.")
+    min_positives: int = Field(
+        default=50, ge=1, description="Fewer test rows of the rarest class decide nothing. Not for regression."
+    )
     max_model_mb: float = Field(default=100, gt=0)
     max_latency_ms: float = Field(default=50, gt=0, description="Median time of one row through the booster.")
     first_model: Literal["value_only", "require_approval", "fail"] = Field(
@@ -247,11 +224,33 @@ class Project(Section):
         if self.split.gap_hours and not self.features.time:
             raise ValueError("`split.gap_hours` needs `features.time`")
         self.labels.require_kept(self.features.label, self.serve.log)
+        self._require_task()
         return self
+
+    def _require_task(self) -> None:
+        """Raise ValueError for what does not belong to `train.task`."""
+        kind = self.train.target.type
+        for key, bounds in (("gate.metrics", self.gate.metrics), ("gate.slices", self.gate.slices)):
+            kind.require_metrics(tuple(bounds), key)
+            if "pinball" in bounds and self.train.target.quantile is None:
+                raise ValueError(f"`{key}`: `pinball` needs `train.objective: {QUANTILE}`")
+            if any(bound.min_gain is not None for bound in bounds.values()) and key == "gate.slices":
+                raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
+        if self.retrain.metric:
+            kind.require_metrics((self.retrain.metric,), "retrain.metric", kind.live)
+        if kind.name != "binary" and self.evaluate.threshold_metric != EvaluateConfig().threshold_metric:
+            raise ValueError("`evaluate.threshold_metric` is for binary: nothing else has a threshold")
+        if not kind.has_classes and self.split.by == "stratified":
+            raise ValueError("`split.by: stratified` needs classes, and a regression has none")
 
     @property
     def split_by(self) -> str:
-        return self.split.by or ("time" if self.features.time else "stratified")
+        return self.split.of(self.features, self.train.task)
+
+    @property
+    def live_metric(self) -> LiveMetric:
+        """What a performance drop is a drop of."""
+        return self.retrain.metric or self.train.target.type.live[0]
 
 
 def json_schema() -> dict[str, Any]:

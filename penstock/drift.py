@@ -84,17 +84,20 @@ def compare(reference: ColumnSummary, window: ColumnSummary, config: MonitorConf
 
 
 def compare_predictions(
-    reference: ColumnSummary, window: ColumnSummary, config: MonitorConfig, alpha: float
+    reference: ColumnSummary, window: ColumnSummary, config: MonitorConfig, alpha: float, unit: float = 1.0
 ) -> ColumnDrift:
-    """The same for probabilities, whose mean is judged too."""
+    """The same for predictions. The mean of probabilities and of numbers is judged too; ``unit``: what
+    `max_prediction_shift` is a share of."""
     reason = unjudged(reference, window)
     if reason:
         return _drift(reference, window, (), reason)
+    if reference.type != "number":
+        return _drift(reference, window, _category_scores(reference, window, config, alpha))
     chance = mean_limit(window.numbers, window.deviation, reference.numbers, reference.deviation, alpha)
     shift = Score(
         name="mean shift",
         value=abs(window.mean - reference.mean),
-        limit=max(config.max_prediction_shift, chance),
+        limit=max(config.max_prediction_shift * unit, chance),
     )
     return _drift(reference, window, (shift, *_number_scores(reference, window, config, alpha)))
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.config import Bound, EvaluateConfig, GateConfig
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import Value
+from penstock.task_type import LOWER_IS_BETTER
 
 
 class Check(Value):
@@ -84,6 +84,8 @@ def decide(
         checks += _bound_checks(
             metric, metric, bound, _metric(candidate, metric), _metric(against, metric), against is not None
         )
+        if bound.min_gain is not None:
+            checks += _gain_checks(metric, bound.min_gain, candidate)
     if gate.slices:
         checks += _slice_checks(gate, evaluate, candidate, against)
     if against is not None and not same_model and gate.ties == "keep_current":
@@ -99,12 +101,17 @@ def decide(
 
 def _size_checks(gate: GateConfig, candidate: dict[str, Any]) -> Iterator[Check]:
     rows, positives = candidate.get("rows"), candidate.get("positives")
-    rarer = None if rows is None or positives is None else min(positives, rows - positives)
     latency = candidate.get("latency_ms", {}).get("p50")
     size = candidate.get("size_bytes")
     megabytes = None if size is None else size / 1e6
     yield _at_least("test rows", rows, gate.min_rows)
-    yield _at_least("test rows of the rarer class", rarer, gate.min_positives)
+    if "rows_by_class" in candidate:
+        yield _at_least(
+            "test rows of the rarest class", min(candidate["rows_by_class"].values(), default=0), gate.min_positives
+        )
+    elif candidate.get("task") != "regression":
+        rarer = None if rows is None or positives is None else min(positives, rows - positives)
+        yield _at_least("test rows of the rarer class", rarer, gate.min_positives)
     yield _at_most("model size, MB", megabytes, gate.max_model_mb)
     yield _at_most("one row, ms (median)", latency, gate.max_latency_ms)
 
@@ -141,6 +148,23 @@ def _bound_checks(
         # over |baseline|: a negative baseline must not turn a loss into a gain; over 0 only "not worse" can be judged
         passed = loss <= bound.max_relative_loss * abs(base)
         yield _verdict(name, value, base, f"at most {bound.max_relative_loss:.2%} worse", passed, note)
+
+
+def _gain_checks(metric: str, least: float, candidate: dict[str, Any]) -> Iterator[Check]:
+    """The candidate beside every answer that needs no model. Without any, or without the metric, it does not pass."""
+    value, naive = _metric(candidate, metric), candidate.get("naive", {})
+    if not naive:
+        yield _verdict(metric, value, None, f"{least:g} better than a baseline", False, "there is no baseline")
+    for name, metrics in naive.items():
+        base = metrics.get(metric)
+        known = value is not None and base is not None and math.isfinite(value) and math.isfinite(base)
+        gain = 0.0
+        if known:
+            gain = base - value if metric in LOWER_IS_BETTER else value - base
+        note = f"the baseline `{name}` has {base:.6g}" if known else "a metric is missing"
+        yield _verdict(
+            f"{metric} beside `{name}`", value, None, f"at least {least:g} better", known and gain >= least, note
+        )
 
 
 def _slice_checks(

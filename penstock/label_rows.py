@@ -1,4 +1,5 @@
-"""Labels as somebody sent them, brought into the one form the ledger keeps: key columns as text, and a Boolean.
+"""Labels as somebody sent them, brought into the one form the ledger keeps: key columns as text, and a Boolean, the
+name of a class or a number, as the task is.
 
 A key is the same however it was written: 7, "7" and "7.0" in an integer column, with and without the `T` in a time.
 """
@@ -12,19 +13,25 @@ from typing import TYPE_CHECKING
 from penstock.errors import DataError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.label_config import REQUEST_KEY, LabelsConfig
+from penstock.task_type import TaskName
 
 if TYPE_CHECKING:
     import polars as pl
 
 LABEL = "label"
 SHOWN = 5  # rows that a message names
+WRONG = {
+    "binary": "is neither true nor false",
+    "multiclass": "is no class",
+    "regression": "is no finite number",
+}
 TRUE, FALSE = ("true", "t", "1", "1.0", "yes"), ("false", "f", "0", "0.0", "no")
 REQUEST_KINDS = {"request_id": "String", "row": "Int64"}
 
 
 @dataclass(frozen=True)
 class Given:
-    """``rows``: key columns (String) and `label` (Boolean), sorted by key, each key once. ``empty``: rows without a
+    """``rows``: key columns (String) and `label`, typed, sorted by key, each key once. ``empty``: rows without a
     label, which say nothing; ``numbered``: whether rows within a request were told apart."""
 
     rows: pl.DataFrame
@@ -32,11 +39,18 @@ class Given:
     numbered: bool
 
 
-def given_labels(found: pl.DataFrame, config: LabelsConfig, label: str, kinds: Mapping[str, str], where: str) -> Given:
+def given_labels(
+    found: pl.DataFrame,
+    config: LabelsConfig,
+    label: str,
+    kinds: Mapping[str, str],
+    where: str,
+    task: TaskName = "binary",
+) -> Given:
     """The labels of a table. ``label``: its column of labels; ``kinds``: the schema's types of the key columns.
 
     Raises DataError naming rows (from 1, without the header): no such column, a key that is missing or not of its
-    type, a label that is no truth value, one key with two labels.
+    type, a label that is none of its task type, one key with two labels.
     """
     import polars as pl
 
@@ -56,10 +70,10 @@ def given_labels(found: pl.DataFrame, config: LabelsConfig, label: str, kinds: M
     stated = found.filter(~_is_empty(found[label]))
     numbers = pl.arange(1, found.height + 1, eager=True).filter(~_is_empty(found[label]))
     columns = {name: key_text(stated[name], _kind(name, config, kinds)) for name in key}
-    rows = pl.DataFrame(columns).with_columns(truth(stated[label]).alias(LABEL), numbers.alias("at"))
+    rows = pl.DataFrame(columns).with_columns(typed(stated[label], task).alias(LABEL), numbers.alias("at"))
     for name in key:
         _refuse(rows.filter(pl.col(name).is_null()), stated, numbers, name, "is missing or no value of its type", where)
-    _refuse(rows.filter(pl.col(LABEL).is_null()), stated, numbers, label, "is neither true nor false", where)
+    _refuse(rows.filter(pl.col(LABEL).is_null()), stated, numbers, label, WRONG[task], where)
     _refuse_conflicts(rows, key, where)
     kept = rows.drop("at").unique(key, keep="any").sort(key)
     return Given(kept, found.height - stated.height, numbered)
@@ -84,6 +98,28 @@ def key_text(values: pl.Series, dtype: str) -> pl.Series:
         plain = plain.set(plain != plain.floor(), None)
     assert kind in INTEGERS or kind in FLOATS, dtype
     return plain.cast(getattr(pl, kind), strict=False).cast(pl.String)
+
+
+def label_type(task: TaskName) -> pl.DataType:
+    """The type of labels in the ledger."""
+    import polars as pl
+
+    return {"binary": pl.Boolean(), "multiclass": pl.String(), "regression": pl.Float64()}[task]
+
+
+def typed(values: pl.Series, task: TaskName) -> pl.Series:
+    """``values`` as labels of a task type; null for what is none. A class may be any text, or a whole number."""
+    import polars as pl
+
+    if task == "binary":
+        return truth(values)
+    plain = values.str.strip_chars() if values.dtype == pl.String else values
+    if task == "regression":
+        numbers = plain.cast(pl.Float64, strict=False)
+        return numbers.set(~numbers.is_finite(), None)
+    if plain.dtype.is_float():
+        plain = plain.set(plain != plain.floor(), None).cast(pl.Int64, strict=False)
+    return plain.cast(pl.String)
 
 
 def truth(values: pl.Series) -> pl.Series:
@@ -151,7 +187,7 @@ def _refuse_conflicts(rows: pl.DataFrame, key: tuple[str, ...], where: str) -> N
         for one in both.head(SHOWN).iter_rows(named=True)
     ]
     raise DataError(
-        f"{both.height:,} keys have both labels in one file.",
+        f"{both.height:,} keys have different labels in one file.",
         where=where,
         found="; ".join(named),
         next_step="keep one of them; nothing was recorded",

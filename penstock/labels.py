@@ -8,13 +8,14 @@ it changes, so a daily export of all labels costs only what is new in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import DataError
 from penstock.label_config import REQUEST_KEY, LabelsConfig
-from penstock.label_rows import LABEL, REQUEST_KINDS, key_text
+from penstock.label_rows import LABEL, REQUEST_KINDS, key_text, label_type
 from penstock.refs import FileRef, Value
 from penstock.served import PRODUCTION, column_of
+from penstock.task_type import TaskName
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,12 +41,19 @@ class Entry(Value):
     empty: int
 
 
-def fold(batches: Iterable[tuple[int, pl.DataFrame]], key: tuple[str, ...]) -> pl.DataFrame:
-    """The labels that count: key columns, `label`, `arrived`; each key once, sorted. ``batches``: (number, rows)."""
+def fold(batches: Iterable[tuple[int, pl.DataFrame]], key: tuple[str, ...], task: TaskName = "binary") -> pl.DataFrame:
+    """The labels that count: key columns, `label`, `arrived`; each key once, sorted. ``batches``: (number, rows).
+
+    Labels from before the project's task was another one are kept, and match nothing.
+    """
     import polars as pl
 
-    types = {**dict.fromkeys(key, pl.String), LABEL: pl.Boolean, ARRIVED: pl.Int64}
-    numbered = [rows.with_columns(pl.lit(number, pl.Int64).alias(ARRIVED)) for number, rows in batches]
+    types: dict[str, Any] = {**dict.fromkeys(key, pl.String), LABEL: label_type(task), ARRIVED: pl.Int64}
+    numbered = [
+        rows.with_columns(pl.lit(number, pl.Int64).alias(ARRIVED))
+        for number, rows in batches
+        if rows.schema[LABEL] == types[LABEL]
+    ]
     every = pl.concat([pl.DataFrame(schema=types), *(rows.select(list(types)) for rows in numbered)])
     return every.sort(ARRIVED, maintain_order=True).unique(key, keep="last").sort(key)
 

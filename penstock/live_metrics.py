@@ -17,15 +17,17 @@ from penstock.label_config import LabelsConfig
 from penstock.label_coverage import PERIOD, Coverage, at, coverage, with_period
 from penstock.label_rows import LABEL
 from penstock.labels import ARRIVED
+from penstock.live_measures import measure_classes, measure_numbers
 from penstock.refs import Value
 from penstock.served import column_of
+from penstock.task_type import TaskName
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 MISSING = "(missing)"
-SHOWN = ("auc", "log_loss")  # in one line
+SHOWN = ("auc", "log_loss", "macro_f1", "mae", "rmse")  # in one line
 
 
 class SliceScore(Value):
@@ -46,7 +48,7 @@ class WindowScore(Value):
     model: str
     coverage: Coverage
     rows: int
-    positives: int
+    positives: int | None = None  # of binary
     metrics: dict[str, Measured]
     slices: tuple[SliceScore, ...]
     estimate: dict[str, Estimate] = Field(default_factory=dict)
@@ -78,7 +80,7 @@ class PeriodScores(Value):
 
 
 def measure(label: np.ndarray, score: np.ndarray, decision: np.ndarray) -> dict[str, Measured]:
-    """Every `retrain_config.LiveMetric` that is defined for these rows. Shapes (n,); label and decision are Boolean."""
+    """Every live metric of binary that is defined for these rows. Shapes (n,); label and decision are Boolean."""
     import numpy as np
 
     clipped = np.clip(score.astype(np.float64), 1e-15, 1 - 1e-15)
@@ -101,6 +103,7 @@ def score_windows(
     slices: tuple[str, ...],
     min_rows: int,
     now: datetime,
+    task: TaskName = "binary",
 ) -> list[WindowScore]:
     """Each release's quality in each period, oldest first. ``rows``: `penstock.labels.labelled`.
 
@@ -117,30 +120,36 @@ def score_windows(
         placed = with_period(known.filter(pl.col("model") == model), config)
         for window in coverage(mine, config, now):
             inside = placed.filter(pl.col(PERIOD) == window.period)
-            found.append(_score(str(model), window, inside, slices, min_rows))
+            found.append(_score(str(model), window, inside, slices, min_rows, task))
     return sorted(found, key=lambda one: (one.coverage.begins, one.model))
 
 
-def _score(model: str, window: Coverage, rows: pl.DataFrame, slices: tuple[str, ...], min_rows: int) -> WindowScore:
+def _score(
+    model: str, window: Coverage, rows: pl.DataFrame, slices: tuple[str, ...], min_rows: int, task: TaskName
+) -> WindowScore:
     import polars as pl
 
     parts = []
     for name in slices:
         groups = rows.group_by(pl.col(column_of(name)).cast(pl.String).fill_null(MISSING).alias("value"))
         for (value,), part in sorted(groups, key=lambda pair: str(pair[0][0])):
-            metrics = _measured(part, min_rows)
+            metrics = _measured(part, min_rows, task)
             parts.append(SliceScore(column=name, value=str(value), rows=part.height, metrics=metrics))
     return WindowScore(
         model=model,
         coverage=window,
         rows=rows.height,
-        positives=int(rows[LABEL].sum()),
-        metrics=_measured(rows, min_rows),
+        positives=int(rows[LABEL].sum()) if task == "binary" else None,
+        metrics=_measured(rows, min_rows, task),
         slices=tuple(parts),
     )
 
 
-def _measured(rows: pl.DataFrame, min_rows: int) -> dict[str, Measured]:
+def _measured(rows: pl.DataFrame, min_rows: int, task: TaskName) -> dict[str, Measured]:
     if rows.height < min_rows:
         return {}
+    if task == "multiclass":
+        return measure_classes(rows[LABEL].to_numpy(), rows["decision"].to_numpy())
+    if task == "regression":
+        return measure_numbers(rows[LABEL].to_numpy(), rows["score"].to_numpy())
     return measure(rows[LABEL].to_numpy(), rows["score"].to_numpy(), rows["decision"].to_numpy())

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 CURVE_POINTS = 200
 
 
 def binary_metrics(label: np.ndarray, score: np.ndarray, threshold: float, bins: int) -> dict[str, float | None]:
-    """Every metric of `config.METRICS`. What one class alone leaves undefined (AUC, average precision) is None.
+    """Every metric of `task_type.BINARY`. What one class alone leaves undefined (AUC, average precision) is None.
 
     precision, recall and f1 are of True at ``threshold`` (inclusive); 0 where nothing is predicted True.
     """

@@ -8,23 +8,24 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from penstock.config import TrainConfig
 from penstock.errors import TrainingError
+from penstock.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     import xgboost as xgb
 
-# (features as `features.encode_frame` gives them, label as bool) for each batch; called anew for every pass
+# (features as `features.encode_frame` gives them, label as bool or number) for each batch; called anew for every pass
 Batches = Callable[[], Iterator[tuple["pl.DataFrame", "pl.Series"]]]
 
 # Measured: a QuantileDMatrix of 10 million rows of 20 features peaks 1.5 GB above the process that makes it.
 BYTES_A_CELL = 7.5
+TASK, CLASSES = "penstock.task", "penstock.classes"  # attributes of a booster
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Fit:
     rounds: int
     train_loss: list[float]
     validation_loss: list[float]
+    loss: str  # its name, as XGBoost has it
     warnings: list[str] = field(default_factory=list)
 
 
@@ -50,13 +52,16 @@ def fit(
     train: TrainConfig,
     *,
     threads: int,
+    classes: tuple[str, ...] = (),
+    weights: Sequence[float] = (),
     cache_prefix: str | None = None,
     binned: Callable[[], None] = lambda: None,
     progress: Callable[[int, float], None],
 ) -> Fit:
-    """Train with early stopping on the validation rows' log loss; ``cache_prefix`` is where external memory goes.
+    """Train with early stopping on the validation rows' loss; ``cache_prefix`` is where external memory goes.
 
-    ``binned`` is called once between reading the data and the first tree.
+    ``classes``: of a multiclass label, whose numbers count them; they are kept in the booster. ``weights``: of the
+    rows of each class; none: all count the same. ``binned`` is called once between reading the data and the first tree.
 
     Raises TrainingError when XGBoost refuses the parameters, a loss is not finite, or, with
     ``train.on_no_convergence: fail``, the best iteration is the first or the last.
@@ -68,19 +73,21 @@ def fit(
     matrix = xgb.ExtMemQuantileDMatrix if cache_prefix else xgb.QuantileDMatrix
     binning = {"max_bin": train.params["max_bin"]} if "max_bin" in train.params else {}
     history: dict[str, dict[str, list[float]]] = {}
+    objective, loss = train.loss
     parameters = {
         **train.params,
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
+        **({"num_class": len(classes)} if classes else {}),
+        "objective": objective,
+        "eval_metric": loss,
         "seed": train.seed,
         "nthread": threads,
     }
     try:
-        rows = matrix(iterator(training, **external), enable_categorical=True, nthread=threads, **binning)
+        rows = matrix(iterator(training, weights, **external), enable_categorical=True, nthread=threads, **binning)
         if cache_prefix:
             external = {"cache_prefix": f"{cache_prefix}-validation"}
         held_out = matrix(
-            iterator(validation, **external), ref=rows, enable_categorical=True, nthread=threads, **binning
+            iterator(validation, weights, **external), ref=rows, enable_categorical=True, nthread=threads, **binning
         )
         binned()
         _refuse_unknown(train.params, xgb.Booster(parameters, [rows]).save_config())
@@ -102,10 +109,11 @@ def fit(
             found=message.split("Check failed:")[-1].strip()[:300],
             next_step="correct the parameter; `penstock schema` names what Penstock itself sets",
         ) from error
-    train_loss, validation_loss = history["train"]["logloss"], history["validation"]["logloss"]
-    best = booster.best_iteration
+    [(name, validation_loss)] = history["validation"].items()
+    train_loss, best = history["train"][name], booster.best_iteration
     warnings = _convergence(best, validation_loss, train)
-    return Fit(_cut(booster, best + 1), best, len(validation_loss), train_loss, validation_loss, warnings)
+    content = _cut(booster, best + 1, train.task, classes)
+    return Fit(content, best, len(validation_loss), train_loss, validation_loss, name, warnings)
 
 
 def load(booster: bytes, threads: int = 1) -> xgb.Booster:
@@ -120,6 +128,11 @@ def categories(model: xgb.Booster) -> dict[str, list[str]]:
     """The training categories that the model itself carries, by column."""
     stored = model.get_categories(export_to_arrow=True).to_arrow()
     return {name: values.to_pylist() for name, values in stored if values is not None}
+
+
+def learnt(model: xgb.Booster) -> tuple[str, tuple[str, ...]]:
+    """(the task type, the classes by number) that the model itself carries; no classes but of a multiclass model."""
+    return model.attr(TASK) or "binary", tuple(json.loads(model.attr(CLASSES) or "[]"))
 
 
 def importance(model: xgb.Booster) -> list[dict[str, Any]]:
@@ -163,14 +176,17 @@ def _keys(document: Any) -> Iterator[str]:
             yield from _keys(value)
 
 
-def _cut(booster: xgb.Booster, trees: int) -> bytes:
-    """The first ``trees`` trees as UBJ. XGBoost's own slice loses the categories, so they are put back."""
+def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...]) -> bytes:
+    """The first ``rounds`` rounds as UBJ. XGBoost's own slice loses the categories, so they are put back."""
     import xgboost as xgb
 
-    cut = json.loads(bytes(booster[:trees].save_raw("json")))
+    cut = json.loads(bytes(booster[:rounds].save_raw("json")))
     whole = json.loads(bytes(booster.save_raw("json")))
     _tree_model(cut)["cats"] = _tree_model(whole)["cats"]
-    return bytes(xgb.Booster(model_file=bytearray(json.dumps(cut).encode())).save_raw("ubj"))
+    found = xgb.Booster(model_file=bytearray(json.dumps(cut).encode()))
+    if task != "binary":
+        found.set_attr(**{TASK: task, CLASSES: json.dumps(classes)})
+    return bytes(found.save_raw("ubj"))
 
 
 def _tree_model(document: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +219,8 @@ def _progress_callback(progress: Callable[[int, float], None]) -> Any:
 
     class Progress(xgb.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            progress(epoch, float(evals_log["validation"]["logloss"][-1]))
+            [values] = evals_log["validation"].values()
+            progress(epoch, float(values[-1]))
             return False
 
     return Progress()
@@ -216,8 +233,8 @@ def _iterator_class() -> Any:
     class BatchIterator(xgb.DataIter):
         """Feeds XGBoost one batch at a time and lets go of it."""
 
-        def __init__(self, batches: Batches, **external: Any) -> None:
-            self.batches = batches
+        def __init__(self, batches: Batches, weights: Sequence[float], **external: Any) -> None:
+            self.batches, self.weights = batches, np.array(weights, np.float32)
             self.current: Iterator[tuple[pl.DataFrame, pl.Series]] = iter(())
             super().__init__(release_data=True, **external)
 
@@ -228,7 +245,9 @@ def _iterator_class() -> Any:
             batch = next(self.current, None)
             if batch is None:
                 return False
-            input_data(data=batch[0], label=batch[1].to_numpy().astype(np.float32))
+            label = batch[1].to_numpy()
+            of_rows = {"weight": self.weights[label.astype(np.intp)]} if len(self.weights) else {}
+            input_data(data=batch[0], label=label.astype(np.float32), **of_rows)
             return True
 
     return BatchIterator

@@ -41,7 +41,9 @@ class MonitorConfig(Section):
     ks: Fraction = Field(default=0.1, description="Kolmogorov-Smirnov distance of a numeric feature that may be.")
     psi: float = Field(default=0.1, ge=0, description="Population stability index of any feature that may be.")
     max_prediction_shift: Fraction = Field(
-        default=0.05, description="How far the mean probability may be from the one on the test rows."
+        default=0.05,
+        description="How far the mean probability may be from the one on the test rows; of numbers, the mean in "
+        "standard deviations of the training labels. Classes are judged by `psi`.",
     )
     max_null_change: Fraction = Field(default=0.05, description="How much a feature's share of nulls may change.")
     max_unknown_share: Fraction = Field(

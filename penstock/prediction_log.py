@@ -37,12 +37,14 @@ class Record:
         return json.loads(self.response)  # type: ignore[no-any-return]
 
     @property
-    def scores(self) -> list[float]:
-        """The probabilities, as the client got them; none if the request was refused."""
-        return self.answer.get("probabilities", [])  # type: ignore[no-any-return]
+    def scores(self) -> list[Any]:
+        """For each row its probability, that of every class, or the number that was predicted, as the client got them;
+        none if the request was refused."""
+        return self.answer.get("probabilities", self.decisions)  # type: ignore[no-any-return]
 
     @property
-    def decisions(self) -> list[bool]:
+    def decisions(self) -> list[Any]:
+        """The predictions: truth values, classes or numbers."""
         return self.answer.get("predictions", [])  # type: ignore[no-any-return]
 
     @cached_property

@@ -65,7 +65,10 @@ class Checked(Value):
 
 
 class Splits(Value):
-    """Training, validation and test rows (Parquet: features, label, slice columns), and what is known of them."""
+    """Training, validation and test rows (Parquet: features, label, slice columns), and what is known of them.
+
+    ``classes``: those of a multiclass label, in the order in which models number them.
+    """
 
     train: FileRef
     validation: FileRef
@@ -73,6 +76,7 @@ class Splits(Value):
     categories: FileRef
     summary: FileRef
     rows: tuple[int, int, int]
+    classes: tuple[str, ...] = ()
 
     def cache_token(self) -> Any:
         return [self.train.sha256, self.validation.sha256, self.test.sha256, self.categories.sha256]
@@ -88,16 +92,22 @@ class Model(Value):
     history: FileRef
     best_iteration: int
     rounds: int
+    trees_a_round: int = 1
+
+    @property
+    def trees(self) -> int:
+        return (self.best_iteration + 1) * self.trees_a_round
 
     def cache_token(self) -> Any:
         return self.booster.sha256
 
     def __str__(self) -> str:
-        return f"{self.best_iteration + 1} trees, {self.booster.size / 1e6:.1f} MB, {self.booster.sha256[:12]}"
+        return f"{self.trees} trees, {self.booster.size / 1e6:.1f} MB, {self.booster.sha256[:12]}"
 
 
 class Evaluation(Value):
-    """A model scored on the test split: metrics (JSON), curves (JSON), predictions (Parquet: label, score)."""
+    """A model scored on the test split: metrics (JSON), curves (JSON), predictions (Parquet: see
+    `penstock.judge.Judge.columns`)."""
 
     model: str
     metrics: FileRef

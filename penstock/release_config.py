@@ -100,10 +100,14 @@ class RolloutConfig(Section):
     latency_slack_ms: float = Field(default=20, ge=0, description="... and this many milliseconds more.")
     max_slow_share: Fraction = Field(default=0.1, description="Share of requests that may be slow.")
     max_prediction_shift: Fraction = Field(
-        default=0.05, description="How far the mean probability may be from the champion's on the same requests."
+        default=0.05,
+        description="How far the mean probability (of several classes, of each) may be from the champion's on the same "
+        "requests. Of numbers, how far the mean, in standard deviations of the training labels.",
     )
     max_flips: Fraction = Field(
-        default=0.2, description="Share of rows that may be decided otherwise than the champion does."
+        default=0.2,
+        description="Share of rows that may be decided otherwise than the champion does; numbers: that are more than "
+        "half a standard deviation of the training labels away.",
     )
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         default=0.05, description="The chance, over the whole rollout, of failing a release that is within its limits."

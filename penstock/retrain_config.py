@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.section import Section
+from penstock.task_type import LiveMetric
 
 Cause = Literal["schema skew", "value drift", "prediction drift", "performance drop"]
 Retrainable = Literal["value drift", "prediction drift", "performance drop"]
-LiveMetric = Literal["auc", "accuracy", "precision", "recall", "f1", "log_loss", "brier"]
 
 
 class RetrainConfig(Section):
@@ -26,9 +26,15 @@ class RetrainConfig(Section):
         default=("value drift", "prediction drift", "performance drop"),
         description="The causes that may. Rows that no longer fit the schema never do: they stop retraining.",
     )
-    metric: LiveMetric = Field(default="auc", description="What a performance drop is a drop of.")
+    metric: LiveMetric | None = Field(
+        default=None,
+        description="What a performance drop is a drop of. Left out: auc, accuracy or mae, as the task is.",
+    )
     margin: float = Field(
-        default=0.02, ge=0, description="How much worse than on its test rows a model may be before that is a drop."
+        default=0.02,
+        ge=0,
+        description="How much worse than on its test rows a model may be before that is a drop. Of rmse and mae it is "
+        "a share.",
     )
     drop: Literal["possible", "sure"] = Field(
         default="sure",

@@ -110,20 +110,30 @@ def agreement_checks(
 
     Each of the two limits gets ``alpha``: half for all rows, half shared by the slices (Bonferroni, which for "fail if
     any" is also Holm's first step). All slices share, small ones too: one that grows takes nothing from the others.
+    Of several classes the shift of each is judged over all rows, and they share in the same way.
     """
     half = alpha / 2
-    checks = [
-        _shift_check("prediction shift", found, config.max_prediction_shift, half, mean_shift(expected)),
-        _share_check("flips", found.flips, found.rows, _flips_limit(config, expected), half),
-    ]
+    limit = config.max_prediction_shift
+    flips = _share_check("flips", found.flips, found.rows, _flips_limit(config, expected), half)
+    if found.classes:
+        each = half / len(found.classes)
+        known = {one.name: one for one in expected.classes} if expected else {}
+        checks = [
+            _shift_check(f"prediction shift of {one.name}", one, limit, each, mean_shift(known.get(one.name)))
+            for one in found.classes
+        ]
+    else:
+        checks = [_shift_check("prediction shift", found, limit, half, mean_shift(expected))]
+    checks.append(flips)
     for part in found.slices:
         if part.rows >= min_slice_rows:
             each = half / len(found.slices)
-            known = expected.of(part.name) if expected else None
-            shift, flips = mean_shift(known), _flips_limit(config, known)
-            name = f"prediction shift on {part.name}"
-            checks.append(_shift_check(name, part, config.max_prediction_shift, each, shift))
-            checks.append(_share_check(f"flips on {part.name}", part.flips, part.rows, flips, each))
+            beside = expected.of(part.name) if expected else None
+            if not found.classes:
+                name = f"prediction shift on {part.name}"
+                checks.append(_shift_check(name, part, limit, each, mean_shift(beside)))
+            least = _flips_limit(config, beside)
+            checks.append(_share_check(f"flips on {part.name}", part.flips, part.rows, least, each))
     return checks
 
 

@@ -15,9 +15,10 @@ from penstock.columns import Column, Part
 from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
+from penstock.task_type import BINARY, TASK_TYPES, TaskType
 from penstock.yaml_errors import doubled_key, explained, unreadable
 
-RESERVED = ("why", "__row__")  # columns that Penstock adds
+RESERVED = ("why", "__row__", "__last__")  # columns that Penstock adds
 
 
 class SchemaFile(Part):
@@ -54,7 +55,7 @@ def parse_schema(text: str, where: str) -> SchemaFile:
             raise ConfigError(
                 f"No column may be called `{name}`.",
                 where=where,
-                allowed="any name but `why` and `__row__`, which Penstock adds, and ^...$, a pattern to polars",
+                allowed="any name but why, __row__ and __last__, which Penstock adds, and ^...$, a pattern to polars",
                 next_step="rename the column in the source and here",
             )
     missing = sorted(set(schema.unique) - set(schema.columns))
@@ -70,6 +71,7 @@ def require_columns(
     where: str,
     watched: tuple[str, ...] = (),
     named: tuple[str, ...] = (),
+    task: TaskType = BINARY,
 ) -> None:
     """Raise ConfigError if the project uses a column that its schema does not have, or one of the wrong kind.
 
@@ -126,9 +128,14 @@ def require_columns(
                 found="required: false",
                 allowed="nullable: true, for a column that is there and has gaps",
             )
-    if columns[features.label].dtype != "Boolean":
+    kind = columns[features.label].dtype.partition("(")[0]
+    if kind not in task.label_types:
+        others = [other.name for other in TASK_TYPES.values() if kind in other.label_types]
         raise ConfigError(
-            f"The label `{features.label}` is {columns[features.label].dtype}.", where=where, allowed="Boolean"
+            f"The label `{features.label}` is {kind}, and `train.task` is {task.name}.",
+            where=where,
+            allowed=", ".join(task.label_types),
+            next_step=f"set `train.task: {others[0]}`, or correct the column" if others else "correct the column",
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.errors import DataError
+from penstock.task_type import TaskName
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,10 +24,15 @@ FIXED = {
     "time_ns": "Int64",  # when it was answered, since 1970, UTC
     "model": "String",  # the release: "flights-v3"
     "environment": "String",  # "production" or "staging"
-    "score": "Float32",  # the probability of True, as the model gave it
-    "decision": "Boolean",  # score >= the release's threshold
+    "score": "Float32",  # the probability of True, as the model gave it; of several classes, of the one predicted
+    "decision": "Boolean",  # score >= the release's threshold; a class (String); a number (Float32: the score again)
 }
 PRODUCTION = "production"
+
+
+def fixed_of(task: TaskName) -> dict[str, str]:
+    """`FIXED` of a task type."""
+    return FIXED | {"decision": {"binary": "Boolean", "multiclass": "String", "regression": "Float32"}[task]}
 
 
 def column_of(field: str) -> str:
@@ -34,11 +40,13 @@ def column_of(field: str) -> str:
     return f"row.{field}" if field in FIXED else field
 
 
-def require_served(schema: pl.Schema, where: str, fields: tuple[str, ...] = ()) -> None:
+def require_served(schema: pl.Schema, where: str, fields: tuple[str, ...] = (), task: TaskName = "binary") -> None:
     """Raise DataError if a table is not one of served predictions, or lacks one of ``fields``."""
     found = {name: str(dtype) for name, dtype in schema.items()}
     wrong = [
-        f"{name}: {found.get(name, 'missing')}, not {kind}" for name, kind in FIXED.items() if found.get(name) != kind
+        f"{name}: {found.get(name, 'missing')}, not {kind}"
+        for name, kind in fixed_of(task).items()
+        if found.get(name) != kind
     ]
     wrong += [f"{column_of(field)}: missing" for field in fields if column_of(field) not in found]
     if wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from penstock.config import SplitConfig
@@ -40,12 +41,12 @@ def at_random(n: int, split: SplitConfig) -> np.ndarray:
 
 
 def stratified(label: np.ndarray, split: SplitConfig) -> np.ndarray:
-    """Exact shares of the rows of each class, so that every split has the same share of positives."""
+    """Exact shares of the rows of each class, so that every split has the same shares. ``label``: (n,), comparable."""
     import numpy as np
 
     generator = np.random.default_rng(split.seed)
     part = np.empty(len(label), np.int8)
-    for value in (False, True):
+    for value in np.unique(label):
         rows = np.flatnonzero(label == value)
         part[rows] = _dealt(generator.permutation(len(rows)), split)
     return part
@@ -83,6 +84,52 @@ def require_both_classes(positives: dict[str, int], rows: dict[str, int], label:
                 allowed="both classes in every split",
                 next_step="take more data, larger shares under `split:`, or `split.by: stratified`",
             )
+
+
+def require_classes(rows_by_class: dict[str, dict[str, int]], label: str) -> None:
+    """Raise DataError if there is one class only, or a split has a class that no training row has, or no rows.
+
+    ``rows_by_class``: by split and class.
+    """
+    train = rows_by_class["train"]
+    if len(train) < 2:
+        raise DataError(
+            f"The label `{label}` is the same in all {sum(train.values()):,} training rows: there is nothing to learn.",
+            found=next(iter(train), "no rows"),
+            allowed="two classes or more",
+            next_step="check the label's column and the data source",
+        )
+    for name, counts in rows_by_class.items():
+        strange = {value: count for value, count in counts.items() if value not in train}
+        if strange or not sum(counts.values()):
+            raise DataError(
+                f"The {name} split has classes that no training row has." if strange else f"The {name} split is empty.",
+                found=", ".join(f"{value} ({count:,} rows)" for value, count in list(strange.items())[:10]),
+                allowed=", ".join(list(train)[:20]),
+                next_step="take more data, `split.by: stratified`, or leave such rows out in the source",
+            )
+
+
+def require_numbers(numbers: dict[str, dict[str, float]], label: str) -> None:
+    """Raise DataError if labels are not finite or do not vary in training, or a split has no rows.
+
+    ``numbers``: by split, its ``rows``, ``mean`` and ``deviation``.
+    """
+    for name, facts in numbers.items():
+        if not facts["rows"]:
+            raise DataError(f"The {name} split is empty.", next_step="take more data, or larger shares under `split:`")
+        if not math.isfinite(facts["mean"]) or not math.isfinite(facts["deviation"]):
+            raise DataError(
+                f"The label `{label}` is not a finite number in every row of the {name} split.",
+                allowed="finite numbers",
+                next_step="add a range (`in_range`) for it to the schema, so that such rows are set aside",
+            )
+    if not numbers["train"]["deviation"]:
+        raise DataError(
+            f"The label `{label}` is the same in all training rows: there is nothing to learn.",
+            found=f"{numbers['train']['mean']:g}",
+            next_step="check the label's column and the data source",
+        )
 
 
 def _dealt(rank: np.ndarray, split: SplitConfig) -> np.ndarray:

@@ -27,12 +27,14 @@ PREDICTION_TESTS = 3
 
 class Reference(Value):
     """What windows are compared with. ``columns``: the training rows' features that are logged; ``predictions``: the
-    probabilities of the test rows; ``allowed``: fields that rows may have besides."""
+    probabilities, classes or numbers that were predicted for the test rows, whose mean is compared in units of
+    ``unit``; ``allowed``: fields that rows may have besides."""
 
     name: str  # the release
     columns: tuple[ColumnSummary, ...]
     predictions: ColumnSummary | None = None
     allowed: tuple[str, ...] = ()
+    unit: FiniteFloat = 1.0
 
 
 class Window(Value):
@@ -194,7 +196,9 @@ def _predictions(config: MonitorConfig, reference: Reference, window: Window, re
         return None
     if reason:
         return _unjudged(reference.predictions, window.predictions, reason)
-    return compare_predictions(reference.predictions, window.predictions, config, config.alpha / PREDICTION_TESTS)
+    return compare_predictions(
+        reference.predictions, window.predictions, config, config.alpha / PREDICTION_TESTS, reference.unit
+    )
 
 
 def _unjudged(reference: ColumnSummary, window: ColumnSummary, reason: str) -> ColumnDrift:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bentos.privacy import Privacy
 from penstock.config import Project
 from penstock.errors import ConfigError
-from penstock.served import PRODUCTION, column_of
+from penstock.predicted import Predictor
+from penstock.served import PRODUCTION, column_of, fixed_of
 from tasks.batch_rows import Answered
 from tasks.collecting import kept_fields
 from tasks.release_server import LOG_KEY
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 class ServedRows:
     """Makes the rows of one run. Raises ConfigError if fields are to be hashed, and there is no key."""
 
-    def __init__(self, project: Project, version: str, run: str) -> None:
+    def __init__(self, project: Project, version: str, run: str, predictor: Predictor) -> None:
         log = project.serve.log
-        self._run, self._version, self._hash = run, version, log.hash
+        self._run, self._version, self._hash, self._predictor = run, version, log.hash, predictor
         self._kinds = kept_fields(project)
         key = os.environ.get(LOG_KEY, "").encode()
         if log.hash and not key:
@@ -40,14 +41,15 @@ class ServedRows:
         """The rows as they are logged."""
         import polars as pl
 
+        answers = self._predictor.kept(found.scores)
         return found.rows.select(
             pl.lit(self._run).alias("request_id"),
             found.place.alias("row"),
             pl.lit(time.time_ns(), pl.Int64).alias("time_ns"),
             pl.lit(self._version).alias("model"),
             pl.lit(PRODUCTION).alias("environment"),
-            pl.Series("score", found.scores, pl.Float32),
-            pl.Series("decision", found.decisions, pl.Boolean),
+            pl.Series("score", answers["score"], pl.Float32),
+            pl.Series("decision", answers["decision"], getattr(pl, fixed_of(self._predictor.task)["decision"])),
             *(
                 self._kept(found.rows[name], kind).alias(column_of(name))
                 for name, kind in self._kinds.items()

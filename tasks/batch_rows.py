@@ -19,6 +19,7 @@ from penstock.conform import conformed, fits
 from penstock.errors import DataError
 from penstock.features import encode_frame
 from penstock.model import load
+from penstock.predicted import predictor
 from penstock.schema import parse_schema
 from tasks import store
 from tasks.pandera_schema import Rules, broken_rules, build
@@ -40,14 +41,14 @@ Problem = tuple[str, str, "pl.Series"]
 class Answered:
     """Rows that were scored, and what was wrong with the others.
 
-    ``place``: of valid rows in the input, from 0; ``rows``: what was read of them; ``scores``: float32; ``decisions``:
-    bool. ``refused``: `row`, `column`, `reason`, `value`, one line for each thing that is wrong; None if nothing is.
+    ``place``: of valid rows in the input, from 0; ``rows``: what was read of them; ``scores``: the model's own, see
+    `penstock/predicted.py`. ``refused``: `row`, `column`, `reason`, `value`, one line for each thing that is wrong;
+    None if nothing is.
     """
 
     place: pl.Series
     rows: pl.DataFrame
     scores: np.ndarray
-    decisions: np.ndarray
     refused: pl.DataFrame | None
 
 
@@ -70,7 +71,7 @@ class Scorer:
         self.reject = spec["unknown_category"] == "reject"
         self.categories = {one["name"]: one["categories"] for one in spec["columns"] if one["categories"] is not None}
         self.booster = load(store.read_bytes(candidate.model.booster), settings().cpus)
-        self.threshold = float(store.read_json(candidate.evaluation.metrics)["threshold"])
+        self.predictor = predictor(store.read_json(candidate.evaluation.metrics))
         labels = self.project.labels
         named = [name for name in labels.key_columns if name in self.schema.columns]
         self.needed = list(dict.fromkeys([*self.features.names, *named, *self.keys]))
@@ -132,14 +133,15 @@ class Scorer:
             strangers = {name: found.filter(good) for name, found in strangers.items()}
         for name, found in strangers.items():
             self.unknown[name] += int(found.sum())
-        scores = self.booster.inplace_predict(encoded) if encoded.height else np.empty(0, np.float32)
+        scores = self.booster.inplace_predict(encoded) if encoded.height else self.predictor.nothing()
         if not np.isfinite(scores).all():
+            wild = ~np.isfinite(scores.reshape(len(scores), -1)).all(1)
             raise DataError(
                 f"{self.release.version} gave a score that is not a finite number.",
-                found=f"row {place[int(np.flatnonzero(~np.isfinite(scores))[0])]}",
+                found=f"row {place[int(np.flatnonzero(wild)[0])]}",
                 next_step="score with another release: --version",
             )
-        return Answered(place, rows, scores, scores >= self.threshold, refused)
+        return Answered(place, rows, scores, refused)
 
     def _conformed(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
         """The columns in their types, and what is wrong with them: (column, reason, mask of the rows)."""

@@ -110,7 +110,7 @@ class Run:
         """Score all rows; returns how many were valid."""
         output, refused = table(self.drafts.output), ParquetTable(self.drafts.refused)
         served = ParquetTable(log) if log else None
-        kept = ServedRows(self.project, self.scorer.release.version, self.drafts.run)
+        kept = ServedRows(self.project, self.scorer.release.version, self.drafts.run, self.scorer.predictor)
         total, done, valid = self.rows.count(), 0, 0
         progress = _Progress()
         with store.readable_errors(self.drafts.output), contextlib.ExitStack() as stack:
@@ -169,8 +169,7 @@ class Run:
             found.place.alias("row"),
             *(pl.col(name) for name in keys if name in found.rows.columns),
             pl.lit(self.scorer.release.version).alias("model"),
-            pl.Series("probability", found.scores, pl.Float32),
-            pl.Series("prediction", found.decisions, pl.Boolean),
+            *(pl.Series(name, values) for name, values in self.scorer.predictor.shown(found.scores).items()),
         )
 
 

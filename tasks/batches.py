@@ -25,10 +25,23 @@ def raw_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pl
 
 
 def encoded_batches(
-    path: Path, features: FeaturesConfig, categories: dict[str, list[str]], rows: int = ROWS
+    path: Path,
+    features: FeaturesConfig,
+    categories: dict[str, list[str]],
+    classes: tuple[str, ...] = (),
+    rows: int = ROWS,
 ) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-    """(features in the model's order, label as bool) of each batch."""
+    """(features in the model's order, label: bool, a number, or that of its class) of each batch."""
     from penstock.features import encode_frame
 
     for frame in raw_batches(path, [*features.names, features.label], rows):
-        yield encode_frame(frame, features, categories), frame[features.label]
+        yield encode_frame(frame, features, categories), numbered(frame[features.label], classes)
+
+
+def numbered(label: pl.Series, classes: tuple[str, ...]) -> pl.Series:
+    """``label`` as it is or, where there are ``classes``, which of them each is; null for one that is none."""
+    import polars as pl
+
+    if not classes:
+        return label
+    return label.cast(pl.Enum(classes), strict=False).to_physical().cast(pl.Int64)

@@ -55,7 +55,7 @@ def collect_window(project: Project, close: bool = False) -> Collected | None:
         append_window(window)
         return window
     paths = [segment_path(project.name, segment) for segment in segments]
-    made = compact(paths, kept_fields(project), replayed=False)
+    made = compact(paths, kept_fields(project), replayed=False, task=project.train.task)
     window = Collected(
         number=before.number + 1 if before else 1,
         project=project.name,

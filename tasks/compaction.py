@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.collected import Counts
 from penstock.prediction_log import records
 from penstock.refs import FileRef
-from penstock.served import FIXED, PRODUCTION, column_of
+from penstock.served import FIXED, PRODUCTION, column_of, fixed_of
+from penstock.task_type import TaskName
 from tasks import store
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Compacted:
         )
 
 
-def compact(paths: Iterable[Path], kinds: Mapping[str, str], *, replayed: bool) -> Compacted:
+def compact(paths: Iterable[Path], kinds: Mapping[str, str], *, replayed: bool, task: TaskName = "binary") -> Compacted:
     """The production traffic of some closed segments. ``kinds``: the polars type of each field that is kept.
 
     ``replayed``: whether requests that a deploy flow sent count as traffic. Written to one Parquet file in pieces, so
@@ -60,7 +61,7 @@ def compact(paths: Iterable[Path], kinds: Mapping[str, str], *, replayed: bool) 
     with store.new_file("served.parquet") as draft:
         for path in paths:
             for lines in _pieces(path):
-                frame = _frame(lines, kinds, found, replayed)
+                frame = _frame(lines, kinds, found, replayed, task)
                 if frame is None or frame.is_empty():
                     continue
                 table = frame.to_arrow()
@@ -81,16 +82,19 @@ def _pieces(path: Path) -> Iterator[list[bytes]]:
             yield lines
 
 
-def _frame(lines: list[bytes], kinds: Mapping[str, str], found: Compacted, replayed: bool) -> pl.DataFrame | None:
+def _frame(
+    lines: list[bytes], kinds: Mapping[str, str], found: Compacted, replayed: bool, task: TaskName
+) -> pl.DataFrame | None:
     """The rows of these records; what is no row is counted."""
     kept = [line for line in lines if _counted(line, found, replayed)]
     if not kept:
         return None
     try:
-        frame = _parsed(kept, kinds)
+        # classes are fields of the answer, and other ones in each release
+        frame = _parsed(kept, kinds, task) if task != "multiclass" else None
     except ValueError:  # polars' own errors are ValueErrors of a kind: a field that is not of its type
         frame = None
-    return frame if frame is not None else _one_by_one(kept, kinds)
+    return frame if frame is not None else _one_by_one(kept, kinds, task)
 
 
 def _counted(line: bytes, found: Compacted, replayed: bool) -> bool:
@@ -115,7 +119,7 @@ def _counted(line: bytes, found: Compacted, replayed: bool) -> bool:
     return False
 
 
-def _parsed(lines: list[bytes], kinds: Mapping[str, str]) -> pl.DataFrame | None:
+def _parsed(lines: list[bytes], kinds: Mapping[str, str], task: TaskName) -> pl.DataFrame | None:
     """All rows, parsed by polars; None if some request is neither an object nor a list of them."""
     import polars as pl
 
@@ -124,16 +128,18 @@ def _parsed(lines: list[bytes], kinds: Mapping[str, str]) -> pl.DataFrame | None
     if len(one) + len(many) < len(lines):
         return None
     fields = pl.Struct({name: _json_type(kind) for name, kind in kinds.items()})
-    parts = [_read(one, fields), _read(many, pl.List(fields))]
-    return _shaped(pl.concat([part for part in parts if part is not None]), kinds)
+    parts = [_read(one, fields, task), _read(many, pl.List(fields), task)]
+    return _shaped(pl.concat([part for part in parts if part is not None]), kinds, task)
 
 
-def _read(lines: list[bytes], request: Any) -> pl.DataFrame | None:
+def _read(lines: list[bytes], request: Any, task: TaskName) -> pl.DataFrame | None:
     import polars as pl
 
     if not lines:
         return None
-    answer = {"predictions": pl.List(pl.Boolean), "probabilities": pl.List(pl.Float32)}
+    answer: dict[str, Any] = {"predictions": pl.List(pl.Boolean), "probabilities": pl.List(pl.Float32)}
+    if task == "regression":
+        answer = {"predictions": pl.List(pl.Float32)}
     schema = {
         "time_ns": pl.Int64,
         "id": pl.String,
@@ -142,12 +148,14 @@ def _read(lines: list[bytes], request: Any) -> pl.DataFrame | None:
         "response": pl.Struct(answer),
     }
     frame = pl.read_ndjson(io.BytesIO(b"".join(lines)), schema=schema).unnest("response")
+    if task == "regression":
+        frame = frame.with_columns(probabilities="predictions")
     if not isinstance(request, pl.List):
         frame = frame.with_columns(pl.concat_list("request"))
     return frame.with_columns(row=pl.int_ranges(pl.col("request").list.len()))
 
 
-def _one_by_one(lines: list[bytes], kinds: Mapping[str, str]) -> pl.DataFrame:
+def _one_by_one(lines: list[bytes], kinds: Mapping[str, str], task: TaskName) -> pl.DataFrame:
     import polars as pl
 
     rows = [
@@ -156,7 +164,7 @@ def _one_by_one(lines: list[bytes], kinds: Mapping[str, str]) -> pl.DataFrame:
             "id": record.id,
             "model": record.model,
             "predictions": decision,
-            "probabilities": score,
+            "probabilities": max(score.values()) if isinstance(score, dict) else score,
             "row": number,
             "request": {name: row.get(name) for name in kinds},
         }
@@ -167,10 +175,10 @@ def _one_by_one(lines: list[bytes], kinds: Mapping[str, str]) -> pl.DataFrame:
     ]
     frame = pl.DataFrame(rows, strict=False, infer_schema_length=None)
     listed = [pl.concat_list(name) for name in ("request", "row", "predictions", "probabilities")]
-    return _shaped(frame.with_columns(listed), kinds)
+    return _shaped(frame.with_columns(listed), kinds, task)
 
 
-def _shaped(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
+def _shaped(frame: pl.DataFrame, kinds: Mapping[str, str], task: TaskName) -> pl.DataFrame:
     """One line a row, in the columns of `penstock/served.py`."""
     import polars as pl
 
@@ -184,7 +192,7 @@ def _shaped(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
         model=pl.col("model"),
         environment=pl.lit(PRODUCTION),
         score=pl.col("probabilities").cast(pl.Float32),
-        decision=pl.col("predictions").cast(pl.Boolean),
+        decision=pl.col("predictions").cast(getattr(pl, fixed_of(task)["decision"])),
     )
     assert set(fixed.columns) == set(FIXED)
     typed = fields.select(

@@ -19,10 +19,10 @@ from penstock.comparison import (
     metric_changes,
     shown,
 )
-from penstock.config import METRICS
 from penstock.errors import DataError
 from penstock.ledger import Event
 from penstock.live_metrics import measure
+from penstock.task_type import METRICS
 from tasks import store
 from tasks.registry import read_ledger, recorded_candidate, release_of
 

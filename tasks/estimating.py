@@ -50,7 +50,7 @@ def estimates(project: str, version: str, score: np.ndarray, decision: np.ndarra
 def calibrations(evaluation: Evaluation) -> Calibrations:
     """Of the test rows that a release was judged by; fitted the first time they are asked for.
 
-    Raises StorageError if the predictions are gone, DataError if they are of one class.
+    Raises StorageError if the predictions are gone, DataError if they are of one class, or not binary.
     """
     import polars as pl
 
@@ -59,6 +59,8 @@ def calibrations(evaluation: Evaluation) -> Calibrations:
         return Calibrations.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         rows = pl.read_parquet(store.read_bytes(evaluation.predictions))
+    if "score" not in rows.columns:
+        raise DataError("Quality can be estimated without labels for binary models only.", next_step="penstock label")
     label, score = rows["label"].to_numpy(), rows["score"].to_numpy()
     made = Calibrations(fitted=fit(label, score), resamples=tuple(fit_resamples(label, score, RESAMPLES)))
     with store.readable_errors(path):

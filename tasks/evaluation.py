@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from penstock import metrics
 from penstock.config import EvaluateConfig, FeaturesConfig
-from penstock.model import categories, importance, load, single_row_ms
+from penstock.judge import LAST, Judge, judge_of
+from penstock.model import categories, importance, learnt, load, single_row_ms
 from penstock.refs import Evaluation, FileRef, Model, Splits
+from penstock.task_type import Target
 from tasks import store
-from tasks.batches import raw_batches
+from tasks.batches import numbered, raw_batches
 from tasks.caching import task
 from tasks.settings import settings
 
@@ -23,36 +24,42 @@ LATENCY_ROWS = 200
 
 
 @task(libraries=("xgboost", "scikit-learn", "numpy", "polars"))
-def evaluate_model(splits: Splits, model: Model, features: FeaturesConfig, evaluate: EvaluateConfig) -> Evaluation:
-    """Metrics at the threshold that is best on the validation rows, over all test rows and by slice.
+def evaluate_model(
+    splits: Splits, model: Model, features: FeaturesConfig, evaluate: EvaluateConfig, target: Target
+) -> Evaluation:
+    """Metrics over all test rows and by slice, and those of answers that need no model; what is chosen before, such as
+    a threshold, is chosen on the validation rows.
 
-    A model whose features are no longer in the data gets no metrics but a reason under `incomparable`, on which
-    the gate decides.
+    A model that cannot answer for these rows, because its features are no longer in the data or its answers are of
+    another kind, gets no metrics but a reason under `incomparable`, on which the gate decides.
     """
     booster = load(store.read_bytes(model.booster), settings().cpus)
-    names = booster.feature_names or []
-    gone = sorted(set(names) - set(features.names))
-    if gone:
-        return _incomparable(
-            model, f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"
-        )
-    known = categories(booster)
+    why = _why_incomparable(booster, features, splits.classes, target)
+    if why:
+        return _incomparable(model, why)
+    names, known = booster.feature_names or [], categories(booster)
     columns = features.model_copy(update={
         "categorical": tuple(name for name in names if name in known),
         "numeric": tuple(name for name in names if name not in known),
     })  # fmt: skip
-    _, label, score = _scored(splits.validation, booster, columns, known, [])
-    threshold = metrics.best_threshold(label, score, evaluate.threshold_metric)
-    validation = metrics.binary_metrics(label, score, threshold, evaluate.calibration_bins)
-    extra, label, score = _scored(splits.test, booster, columns, known, ["__row__", *evaluate.slices])
-    overall = metrics.binary_metrics(label, score, threshold, evaluate.calibration_bins)
+    _, label, score = _scored(splits.validation, booster, columns, known, splits.classes, [])
+    judge = judge_of(target, splits.classes, evaluate, label, score)
+    validation = judge.measure(label, score)
+    timed = [LAST] if target.task == "regression" and features.time else []
+    extra, label, score = _scored(
+        splits.test, booster, columns, known, splits.classes, ["__row__", *timed, *evaluate.slices]
+    )
+    overall = judge.measure(label, score)
+    train = _labels(splits.train, features.label, splits.classes)
     document = {
-        "threshold": threshold,
+        "task": target.task,
+        **judge.facts(),
         "rows": len(label),
-        "positives": int(label.sum()),
+        **judge.rows(label),
         "metrics": overall,
+        "naive": judge.naive(label, train, extra[LAST].to_numpy() if timed else None),
         "validation": {"rows": splits.rows[1], "metrics": validation},
-        "slices": _slices(extra, label, score, threshold, evaluate),
+        "slices": _slices(extra, label, score, judge, evaluate),
         "latency_ms": single_row_ms(booster, _single_rows(splits.test, columns, known), time.perf_counter),
         "size_bytes": model.booster.size,
         "importance": importance(booster),
@@ -61,18 +68,36 @@ def evaluate_model(splits: Splits, model: Model, features: FeaturesConfig, evalu
     return Evaluation(
         model=model.booster.sha256,
         metrics=store.put_json(document, "metrics.json"),
-        curves=store.put_json(metrics.curves(label, score, evaluate.calibration_bins), "curves.json"),
-        predictions=_predictions(extra["__row__"], label, score),
+        curves=store.put_json(judge.curves(label, score), "curves.json"),
+        predictions=_predictions(extra["__row__"], judge.columns(label, score)),
         headline=" ".join(
-            f"{name} {value:.4f}" for name in ("auc", "log_loss") if (value := overall[name]) is not None
+            f"{name} {value:.4f}" for name in target.type.headline if (value := overall[name]) is not None
         ),
     )
 
 
+def _why_incomparable(booster: xgb.Booster, features: FeaturesConfig, classes: tuple[str, ...], target: Target) -> str:
+    gone = sorted(set(booster.feature_names or []) - set(features.names))
+    if gone:
+        return f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"
+    task, known = learnt(booster)
+    if task != target.task:
+        return f"it is a model of the task {task}, and the task is {target.task} now"
+    if known != classes:
+        differ = sorted(set(known) ^ set(classes))
+        return f"its classes are others than those of the training rows now: {', '.join(differ[:10])}"
+    return ""
+
+
 def _scored(
-    split: FileRef, booster: xgb.Booster, features: FeaturesConfig, known: dict[str, list[str]], extra: list[str]
+    split: FileRef,
+    booster: xgb.Booster,
+    features: FeaturesConfig,
+    known: dict[str, list[str]],
+    classes: tuple[str, ...],
+    extra: list[str],
 ) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
-    """(the ``extra`` columns, label, score) of every row of a split, in the file's order."""
+    """(the ``extra`` columns, label, score) of every row of a split, in the file's order; see `penstock.judge`."""
     import numpy as np
     import polars as pl
 
@@ -82,13 +107,19 @@ def _scored(
     wanted = list(dict.fromkeys([*features.names, features.label, *extra]))
     for frame in raw_batches(store.locate(split), wanted):
         scores.append(booster.inplace_predict(encode_frame(frame, features, known)))
-        labels.append(frame[features.label].to_numpy())
+        labels.append(numbered(frame[features.label], classes).to_numpy())
         others.append(frame.select(extra))
     return pl.concat(others), np.concatenate(labels), np.concatenate(scores)
 
 
+def _labels(split: FileRef, label: str, classes: tuple[str, ...]) -> np.ndarray:
+    import polars as pl
+
+    return numbered(pl.read_parquet(store.locate(split), columns=[label])[label], classes).to_numpy()
+
+
 def _slices(
-    columns: pl.DataFrame, label: np.ndarray, score: np.ndarray, threshold: float, evaluate: EvaluateConfig
+    columns: pl.DataFrame, label: np.ndarray, score: np.ndarray, judge: Judge, evaluate: EvaluateConfig
 ) -> list[dict[str, Any]]:
     import polars as pl
 
@@ -103,8 +134,8 @@ def _slices(
                 "column": column,
                 "value": value,
                 "rows": len(at),
-                "positives": int(label[at].sum()),
-                "metrics": metrics.binary_metrics(label[at], score[at], threshold, evaluate.calibration_bins),
+                **judge.rows(label[at]),
+                "metrics": judge.measure(label[at], score[at]),
             })  # fmt: skip
     return parts
 
@@ -121,11 +152,11 @@ def _single_rows(split: FileRef, features: FeaturesConfig, known: dict[str, list
     return np.ascontiguousarray(frame.with_columns(codes).cast(pl.Float32).to_numpy(), dtype=np.float32)
 
 
-def _predictions(row: pl.Series, label: np.ndarray, score: np.ndarray) -> FileRef:
+def _predictions(row: pl.Series, columns: dict[str, Any]) -> FileRef:
     import polars as pl
 
     with store.new_file("predictions.parquet") as draft:
-        pl.DataFrame({"__row__": row, "label": label, "score": score}).write_parquet(draft.path, compression="zstd")
+        pl.DataFrame({"__row__": row, **columns}).write_parquet(draft.path, compression="zstd")
     return draft.ref
 
 

@@ -7,15 +7,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from penstock.agreement import Agreement, compare
+from penstock.agreement import Agreement, compare, compare_classes, compare_numbers
 from penstock.candidate import Candidate
 from penstock.envoy_bootstrap import BUCKETS
 from penstock.prediction_log import Record, records
+from penstock.task_type import TaskName
 from penstock.traffic import Traffic, delta
 from tasks import envoy, store
+from tasks.label_facts import spread
 from tasks.release_server import log_folder
 from tasks.releases import Packaged
 
@@ -132,8 +134,8 @@ class Tail:
 class Pairs:
     """The answers of champion and challenger to the same requests, matched by request id as they come in."""
 
-    def __init__(self, project: str, champion: str, challenger: str, slices: Sequence[str]) -> None:
-        self.slices = tuple(slices)
+    def __init__(self, project: str, champion: str, challenger: str, slices: Sequence[str], unit: Unit) -> None:
+        self.slices, self.unit = tuple(slices), unit
         self.tails = Tail(project, champion), Tail(project, challenger)
         self.waiting: tuple[dict[str, Record], dict[str, Record]] = ({}, {})
         self.agreement = Agreement()
@@ -144,7 +146,7 @@ class Pairs:
             waiting.update({record.id: record for record in tail.new() if record.shadow == shadow and record.scores})
         mine, theirs = self.waiting
         both = [(mine.pop(name), theirs.pop(name)) for name in list(theirs) if name in mine]
-        self.agreement = self.agreement + agreement(both, self.slices)
+        self.agreement = self.agreement + agreement(both, self.slices, self.unit)
         return self.agreement
 
 
@@ -162,12 +164,18 @@ def expected_agreement(candidate: Candidate, champion: Packaged, slices: Sequenc
         return None
     if "incomparable" in store.read_json(beside.metrics):
         return None
-    scores = [
-        pl.read_parquet(store.locate(one.predictions))["score"].to_numpy() for one in (beside, candidate.evaluation)
-    ]
     metrics = [store.read_json(one.evaluation.metrics) for one in (champion.candidate, candidate)]
-    decided = [score >= found["threshold"] for score, found in zip(scores, metrics, strict=True)]
+    task = metrics[1].get("task", "binary")
+    column = {"binary": "score", "multiclass": "probabilities", "regression": "prediction"}[task]
+    scores = [
+        pl.read_parquet(store.locate(one.predictions))[column].to_numpy() for one in (beside, candidate.evaluation)
+    ]
     labels = {name: np.array([str(value) for value in pl.read_parquet(test, columns=[name])[name]]) for name in slices}
+    if task == "multiclass":
+        return compare_classes(scores[0], scores[1], tuple(metrics[1]["classes"]), labels)
+    if task == "regression":
+        return compare_numbers(scores[0], scores[1], spread(candidate.splits), labels)
+    decided = [score >= found["threshold"] for score, found in zip(scores, metrics, strict=True)]
     return compare(scores[0], scores[1], decided[0], decided[1], labels)
 
 
@@ -175,27 +183,52 @@ class Answered(Protocol):
     """A request's rows, and what a release said to each."""
 
     @property
-    def scores(self) -> list[float]: ...
+    def scores(self) -> list[Any]: ...
     @property
-    def decisions(self) -> list[bool]: ...
+    def decisions(self) -> list[Any]: ...
     @property
     def rows(self) -> list[dict[str, Any]]: ...
 
 
-def agreement(pairs: Sequence[tuple[Answered, Answered]], slices: Sequence[str]) -> Agreement:
+class Unit(NamedTuple):
+    """How answers are compared. ``spread``: see `tasks.label_facts.spread`."""
+
+    task: TaskName
+    spread: float
+
+
+def agreement(pairs: Sequence[tuple[Answered, Answered]], slices: Sequence[str], unit: Unit) -> Agreement:
     """The agreement of (champion's, challenger's) answers to the same requests."""
     import numpy as np
 
-    same = [(one, other) for one, other in pairs if one.scores and len(one.scores) == len(other.scores)]
+    by_class = unit.task == "multiclass"  # a champion of another task says nothing that could be compared
+    same = [
+        (one, other)
+        for one, other in pairs
+        if one.scores
+        and len(one.scores) == len(other.scores)
+        and isinstance(one.scores[0], dict) == isinstance(other.scores[0], dict) == by_class
+    ]
     if not same:
         return Agreement()
     rows = [row for one, _ in same for row in one.rows] if slices else []
     labels = {
         name: np.array([str(row.get(name)) for row in rows]) for name in slices if any(name in row for row in rows)
     }
+    mine = [score for one, _ in same for score in one.scores]
+    theirs = [score for _, other in same for score in other.scores]
+    if by_class:
+        classes = tuple(sorted({name for score in (*mine, *theirs) for name in score}))
+        before, after = (
+            np.array([[score.get(name, 0.0) for name in classes] for score in scores], np.float64)
+            for scores in (mine, theirs)
+        )
+        return compare_classes(before, after, classes, labels)
+    if unit.task == "regression":
+        return compare_numbers(np.array(mine, np.float64), np.array(theirs, np.float64), unit.spread, labels)
     return compare(
-        np.array([score for one, _ in same for score in one.scores], np.float64),
-        np.array([score for _, other in same for score in other.scores], np.float64),
+        np.array(mine, np.float64),
+        np.array(theirs, np.float64),
         np.array([decision for one, _ in same for decision in one.decisions]),
         np.array([decision for _, other in same for decision in other.decisions]),
         labels,

@@ -10,7 +10,7 @@ from penstock import ledger
 from penstock.label_config import LabelsConfig
 from penstock.ledger import Event
 from penstock.live_metrics import WindowScore
-from penstock.retrain_config import LiveMetric
+from penstock.task_type import LiveMetric
 from tasks import monitored, store
 from tasks.exposed import Sample, seconds
 from tasks.exposed_project import config_of
@@ -77,10 +77,11 @@ def _holdout(project: str, version: str) -> Iterator[Sample]:
     files = (settings().ledger / project,)
     metrics = kept(("holdout", project, version), files, lambda: _metrics(project, version))
     for name in get_args(LiveMetric):
-        if name in metrics:
-            yield Sample("penstock_holdout_metric", (project, version, name), metrics[name])
+        value = metrics.get(name)
+        if value is not None:
+            yield Sample("penstock_holdout_metric", (project, version, name), value)
 
 
-def _metrics(project: str, version: str) -> dict[str, float]:
-    found: dict[str, float] = store.read_json(packaged(project, version).candidate.evaluation.metrics)["metrics"]
+def _metrics(project: str, version: str) -> dict[str, float | None]:
+    found: dict[str, float | None] = store.read_json(packaged(project, version).candidate.evaluation.metrics)["metrics"]
     return found

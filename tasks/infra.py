@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALONE = 5  # rows that are also sent one by one: the service reads few rows and many rows by different code
 TIMEOUT = 30
+SCORES = ("score", "probabilities", "prediction")  # of the predictions file, as the task type is
 
 
 @task
@@ -58,7 +59,7 @@ def require_exact(
     Raises PackagingError if an answer is another one, or none.
     """
     rows, expected = _sample(evaluation, splits, features, package)
-    answered: list[float] = []
+    answered: list[Any] = []
     for start in range(0, len(rows), package.max_rows):
         answered += _answer(address, rows[start : start + package.max_rows])
     worst = _largest_difference(answered, expected)
@@ -78,18 +79,21 @@ def require_exact(
 def _sample(
     evaluation: Evaluation, splits: Splits, features: FeaturesConfig, package: PackageConfig
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Rows spread over the test split, and the scores that evaluation gave them, float32 (n,)."""
+    """Rows spread over the test split, and the scores that evaluation gave them, float32 (n,) or (n, classes)."""
     import polars as pl
 
     frame = sample_rows(splits, features, package.check_rows)
     if package.unknown_category == "reject":
         frame = known_rows(frame, splits)
-    scored = pl.scan_parquet(store.locate(evaluation.predictions)).select("__row__", "score")
+    found = pl.scan_parquet(store.locate(evaluation.predictions))
+    score = next(name for name in SCORES if name in found.collect_schema())
+    scored = found.select("__row__", score)
     mine = frame.lazy().select("__row__").join(scored, on="__row__", how="left", maintain_order="left").collect()
-    return json_rows(frame.drop("__row__")), mine["score"].to_numpy()
+    return json_rows(frame.drop("__row__")), mine[score].to_numpy()
 
 
-def _answer(address: str, rows: Any) -> list[float]:
+def _answer(address: str, rows: Any) -> list[Any]:
+    """For each row its probability, those of all classes in their order, or the number that is predicted."""
     status, body = _post(address, rows)
     if status != 200:
         raise PackagingError(
@@ -98,8 +102,9 @@ def _answer(address: str, rows: Any) -> list[float]:
             found=f"HTTP {status}: {body[:300].decode(errors='replace')}",
             next_step="compare the schema with the data: the rows passed validation in training",
         )
-    found: list[float] = json.loads(body)["probabilities"]
-    return found
+    said = json.loads(body)
+    found: list[Any] = said.get("probabilities", said["predictions"])
+    return [list(one.values()) if isinstance(one, dict) else one for one in found]
 
 
 def _post(address: str, content: Any) -> tuple[int, bytes]:
@@ -117,7 +122,7 @@ def _post(address: str, content: Any) -> tuple[int, bytes]:
         raise PackagingError("The packaged model stopped answering.", where=address, found=str(error)) from error
 
 
-def _largest_difference(answered: list[float], expected: np.ndarray) -> float:
+def _largest_difference(answered: list[Any], expected: np.ndarray) -> float:
     """In float32: what a client that keeps the service's type sees. An answer too few is infinitely wrong."""
     import numpy as np
 

@@ -22,6 +22,7 @@ from penstock.label_rows import Given
 from penstock.labels import Entry, changes, fold
 from penstock.ledger import moment
 from penstock.refs import FileRef, Value
+from penstock.task_type import TaskName
 from tasks import clock, locks, numbered, store
 from tasks.ledger_store import author
 from tasks.settings import settings
@@ -51,7 +52,14 @@ class Recorded(Value):
         return f"nothing new: these labels were recorded on {moment(self.again, seconds=False)}{since}"
 
 
-def append(project: str, given: Given, config: LabelsConfig, source: str, again: bool = False) -> Recorded:
+def append(
+    project: str,
+    given: Given,
+    config: LabelsConfig,
+    source: str,
+    again: bool = False,
+    task: TaskName = "binary",
+) -> Recorded:
     """Record a batch. The same labels twice are recorded once, unless ``again`` says that they are meant anew.
 
     Raises DataError for corrections where `labels.corrections` refuses them; StorageError if a file is damaged or
@@ -61,7 +69,7 @@ def append(project: str, given: Given, config: LabelsConfig, source: str, again:
     content = _content(given.rows)
     with store.readable_errors(folder), locks.exclusive(f"labels-{project}"):
         entries = read_entries(project)
-        current = state(project, config.key, entries)
+        current = state(project, config.key, entries, task=task)
         new, corrected = changes(current, given.rows, config.key)
         seen = next((one for one in entries if one.content == content and one.key == config.key), None)
         if seen and not again:
@@ -111,7 +119,11 @@ def entries_after(project: str, sequence: int) -> list[Entry]:
 
 
 def state(
-    project: str, key: tuple[str, ...], entries: list[Entry] | None = None, of: pl.DataFrame | None = None
+    project: str,
+    key: tuple[str, ...],
+    entries: list[Entry] | None = None,
+    of: pl.DataFrame | None = None,
+    task: TaskName = "binary",
 ) -> pl.DataFrame:
     """The labels that count now, of the batches recorded under ``key``: see `penstock.labels.fold`.
 
@@ -123,7 +135,7 @@ def state(
     batches = ((entry.sequence, _read(_folder(project), entry.batch)) for entry in mine)
     if of is not None:
         batches = ((number, rows.join(of, on=list(key), how="semi")) for number, rows in batches)
-    return fold(batches, key)
+    return fold(batches, key, task)
 
 
 def new_since(project: str, key: tuple[str, ...], time: str) -> int:

@@ -29,15 +29,15 @@ class Labelled(Value):
 @task(cached=False)
 def record_labels(project: Project, source: LabelSource, again: bool = False) -> Labelled:
     """Read, check and record a batch of labels. Raises ConfigError, DataError or StorageError; then nothing changed."""
-    config, kinds, where = project.labels, key_kinds(project), str(source)
-    given = given_labels(read_labels(source), config, config.column or project.features.label, kinds, where)
+    config, kinds, where, task = project.labels, key_kinds(project), str(source), project.train.task
+    given = given_labels(read_labels(source), config, config.column or project.features.label, kinds, where, task)
     left = given.rows
     for window in newest_windows(project.name):
-        served = read_served([window], config.key_columns)
+        served = read_served([window], config.key_columns, task=task)
         if not given.numbered:
             require_row_numbers(given.rows, served, where)
         left = unmatched(left, served, config, kinds)
-    recorded = label_store.append(project.name, given, config, where, again)
+    recorded = label_store.append(project.name, given, config, where, again, task)
     return Labelled(recorded=recorded, unmatched=left.height)
 
 

@@ -20,6 +20,7 @@ from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import PackagingError
 from penstock.refs import Evaluation, FileRef, Model, Package, Splits
 from penstock.schema import compile_spec, parse_schema
+from penstock.task_type import TASK_TYPES
 from tasks import store
 from tasks.caching import task
 from tasks.mortal import MORTAL
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import bentos.service  # noqa: F401
 
 MEASURED = ("latency_ms",)  # of metrics.json: different each time, and no reason for another tag
-SHOWN = ("auc", "average_precision", "log_loss", "brier", "f1", "calibration_error")
 
 
 @task(libraries=("bentoml",))
@@ -179,9 +179,14 @@ def _about(
         "owner": package.owner,
         "model_sha256": model.booster.sha256,
         "dataset": summary["dataset"],
-        "threshold": metrics["threshold"],
+        "task": metrics["task"],
+        **{key: metrics[key] for key in ("threshold", "classes", "quantile") if key in metrics},
         "test_rows": metrics["rows"],
-        "metrics": {key: metrics["metrics"].get(key) for key in SHOWN},
+        "metrics": {
+            key: value
+            for key in TASK_TYPES[metrics["task"]].shown
+            if (value := metrics["metrics"].get(key)) is not None
+        },
     }
 
 
@@ -206,7 +211,7 @@ def _build(
         "container": container,
         "model": str(folder / "model"),
         "labels": labels,
-        "metadata": {"threshold": about["threshold"], "metrics": about["metrics"]},
+        "metadata": {key: about[key] for key in ("task", "threshold", "metrics") if key in about},
         "description": f"{package.purpose}\n\n{package.intended_use}".strip(),
         "python": ".".join(map(str, sys.version_info[:2])),
         "tar": str(tar),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from penstock.task_type import LOSSES
+
 WIDTH, HEIGHT = 460, 320
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 44
 MOST_POINTS = 400
@@ -16,7 +18,7 @@ svg { background: #ffffff } text { fill: #5d6773; font: 12px sans-serif } .stron
 .grid { stroke: #e9ecf0 } .axis { fill: none; stroke: #8a94a0 } .mark { stroke: #1f5fbf; stroke-dasharray: 2 3 }
 .line { fill: none; stroke-width: 2 } .line.first { stroke: #1f5fbf } .line.second { stroke: #b85c00 }
 .line.reference { stroke: #8a94a0; stroke-dasharray: 3 4 }
-circle.first { fill: #1f5fbf } circle.second { fill: #b85c00 }
+circle.first, .cell { fill: #1f5fbf } circle.second { fill: #b85c00 }
 </style>
 """
 
@@ -31,6 +33,7 @@ class Line(NamedTuple):
     style: str
     points: Sequence[Point]
     dots: bool = False
+    joined: bool = True
 
 
 class Mark(NamedTuple):
@@ -99,7 +102,8 @@ def calibration(models: Sequence[Scored]) -> Plot:
 
 
 def learning_curve(history: dict[str, Any]) -> Plot:
-    """Log loss of training and validation rows after each tree, the best one marked."""
+    """The loss of training and validation rows after each round, the best one marked."""
+    loss = LOSSES.get(history.get("metric", "logloss"), history.get("metric", ""))
     train, validation = history.get("train", []), history.get("validation", [])
     lines = [
         Line(name, style, [(number, value) for number, value in enumerate(values, 1) if value is not None])
@@ -109,12 +113,12 @@ def learning_curve(history: dict[str, Any]) -> Plot:
     best = history.get("best_iteration")
     mark = None
     if best is not None and best < len(validation) and validation[best] is not None:
-        mark = Mark(best + 1, validation[best], f"best: {best + 1} trees, {validation[best]:.4f}")
+        mark = Mark(best + 1, validation[best], f"best: {best + 1} rounds, {validation[best]:.4f}")
     margin = (max(values) - min(values)) * 0.06
     x = (1.0, float(max(len(train), len(validation), 1)))
     y = (min(values) - margin, max(values) + margin)
-    note = "Log loss after each tree. Trees after the best one are cut off."
-    return "Learning curve", chart("Learning curve", "trees", "log loss", x, y, lines, mark), note
+    note = f"{loss[:1].upper()}{loss[1:]} after each round. Those after the best one are cut off."
+    return "Learning curve", chart("Learning curve", "rounds", loss, x, y, lines, mark), note
 
 
 def standalone(svg: str) -> str:
@@ -150,9 +154,13 @@ def chart(
     )
     for line in lines:
         places = [(across(a), down(b)) for a, b in thinned(line.points)]
-        parts.append(f'<path class="line {line.style}" d="{_path(places)}"/>')
+        if line.joined:
+            parts.append(f'<path class="line {line.style}" d="{_path(places)}"/>')
         if line.dots or len(places) == 1:
-            parts += [f'<circle class="{line.style}" cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in places]
+            parts += [
+                f'<circle class="{line.style}" cx="{a:.1f}" cy="{b:.1f}" r="{3 if line.joined else 1.5}"/>'
+                for a, b in places
+            ]
     if mark:
         at = across(mark.x)
         left_half = at < (LEFT + right) / 2

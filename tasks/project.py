@@ -32,7 +32,9 @@ def load_project(config: str | Path) -> Project:
     where = _shown(schema)
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
     named = tuple(filter(None, (*project.labels.key_columns, project.labels.time)))
-    require_columns(columns, project.features, project.evaluate.slices, where, tuple(project.data.outliers), named)
+    task = project.train.target.type
+    watched = tuple(project.data.outliers)
+    require_columns(columns, project.features, project.evaluate.slices, where, watched, named, task)
     return project
 
 

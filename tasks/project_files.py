@@ -43,7 +43,8 @@ def write_project(name: str, project: str, schema: str, force: bool) -> list[str
     config, schema_file = _paths(name)
     parsed = parse(project, f"configs/{name}.yaml")
     columns = parse_schema(schema, f"configs/schemas/{name}.yaml")
-    require_columns(columns, parsed.features, parsed.evaluate.slices, f"configs/schemas/{name}.yaml")
+    task = parsed.train.target.type
+    require_columns(columns, parsed.features, parsed.evaluate.slices, f"configs/schemas/{name}.yaml", task=task)
     deployments = settings().root / "prefect.yaml"
     with locks.exclusive("new"), readable_errors(config.parent):
         before = deployments.read_bytes().decode()  # line ends as they are

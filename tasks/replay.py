@@ -14,7 +14,7 @@ from penstock.agreement import Agreement
 from penstock.rollout import Plan
 from penstock.traffic import Traffic
 from tasks.envoy import SILENT, UnixConnection
-from tasks.evidence import agreement, measured
+from tasks.evidence import Unit, agreement, measured
 from tasks.model_server import api_key
 from tasks.release_server import socket_of
 from tasks.traffic import MARK
@@ -26,8 +26,8 @@ WARM = 5  # requests to each that are not measured
 class Answer:
     """What a release said to one request; ``rows`` are the request's."""
 
-    scores: list[float]
-    decisions: list[bool]
+    scores: list[Any]
+    decisions: list[Any]
     rows: list[dict[str, Any]]
 
 
@@ -58,7 +58,8 @@ class Client:
         if answer.status != http.client.OK:
             return Answer([], [], [])
         found, asked = json.loads(said), json.loads(body)
-        scores = [float("nan") if score is None else score for score in found["probabilities"]]
+        said = found.get("probabilities", found["predictions"])
+        scores = [float("nan") if score is None else score for score in said]
         return Answer(scores, found["predictions"], asked if isinstance(asked, list) else [asked])
 
     def traffic(self) -> Traffic:
@@ -66,7 +67,7 @@ class Client:
 
 
 def replayed(
-    plan: Plan, bodies: Sequence[bytes], slices: Sequence[str]
+    plan: Plan, bodies: Sequence[bytes], slices: Sequence[str], unit: Unit
 ) -> tuple[Traffic, Traffic | None, Agreement | None]:
     """Traffic of the challenger and of the champion, and how far their answers agree; None without a champion."""
     challenger = Client(plan.version)
@@ -84,4 +85,4 @@ def replayed(
             pairs.append((mine, theirs))
     if champion is None:
         return challenger.traffic(), None, None
-    return challenger.traffic(), champion.traffic(), agreement(pairs, slices)
+    return challenger.traffic(), champion.traffic(), agreement(pairs, slices, unit)

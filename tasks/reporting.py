@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from penstock.candidate import Candidate, Release
-from penstock.config import METRICS, Project
+from penstock.config import Project
 from penstock.errors import DataError
 from penstock.gate import Check
-from penstock.metrics import LOWER_IS_BETTER
 from penstock.refs import FileRef
+from penstock.task_type import LOWER_IS_BETTER, TASK_TYPES, TaskType
 from tasks import artifacts, store
 from tasks.caching import task
-from tasks.plots import Scored, calibration, learning_curve, precision_recall, roc
+from tasks.plots import Scored
 from tasks.settings import settings
+from tasks.task_plots import plots_of
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 LATEST = "latest"
@@ -72,6 +73,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
     environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent)
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
+    rows = _metric_rows(metrics, baseline)
     checks = _failed_first(candidate.decision.checks)
     in_slice = [check for check in checks if check.passed and " on " in check.name]
     code = json.dumps(candidate.lineage.code, sort_keys=True)
@@ -85,9 +87,12 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         checks=[check for check in checks if check not in in_slice],
         slice_checks=in_slice,
         metrics=metrics,
+        task=_task_type(metrics),
+        shown=[row["name"] for row in rows if row["name"] in _task_type(metrics).shown],
+        by_class=store.read_json(candidate.evaluation.curves).get("by_class", []),
         incomparable=baseline.get("incomparable", ""),
         has_champion="metrics" in baseline,
-        rows=_metric_rows(metrics, baseline),
+        rows=rows,
         plots=[(title, Markup(svg), note) for title, svg, note in plots(candidate)],  # noqa: S704
         splits=store.read_json(candidate.splits.summary),
         served_packages=store.read_json(sbom)["components"] if sbom else [],
@@ -121,10 +126,17 @@ def _failed_first(checks: tuple[Check, ...]) -> list[Check]:
     return sorted(checks, key=lambda check: check.passed)
 
 
+def _task_type(metrics: dict[str, Any]) -> TaskType:
+    """Of the candidate; records from before there were several are binary."""
+    return TASK_TYPES[metrics.get("task", "binary")]
+
+
 def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each metric: test, validation, champion, and the difference with whether it is for the better."""
     rows = []
-    for name in METRICS:
+    for name in _task_type(metrics).metrics:
+        if name == "pinball" and "quantile" not in metrics:
+            continue
         test, champion = metrics.get("metrics", {}).get(name), baseline.get("metrics", {}).get(name)
         change = None if test is None or champion is None else test - champion
         lower = name in LOWER_IS_BETTER
@@ -149,7 +161,7 @@ def plots(candidate: Candidate) -> list[tuple[str, str, str]]:
     if candidate.baseline and "metrics" in baseline:
         models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))
     history = store.read_json(candidate.model.history)
-    return [roc(models), precision_recall(models), calibration(models), learning_curve(history)]
+    return plots_of(metrics.get("task", "binary"), models, history)
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

@@ -80,8 +80,9 @@ def _found(project: Project, windows: list[WindowDrift]) -> tuple[list[Alarm], l
     score = _latest_final(project)
     if score is not None:
         measured.append("performance drop")
-        on_test_rows = holdout(project.name, score.model, project.retrain.metric)
-        drop = performance_drop(score.metrics.get(project.retrain.metric), on_test_rows, score.final, project.retrain)
+        metric = project.live_metric
+        on_test_rows = holdout(project.name, score.model, metric)
+        drop = performance_drop(metric, score.metrics.get(metric), on_test_rows, score.final, project.retrain)
         found += [drop] if drop else []
     return found, measured
 

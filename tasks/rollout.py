@@ -15,9 +15,9 @@ from penstock.desired import Route, with_route
 from penstock.errors import RolloutError, StorageError
 from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
-from tasks import locks, release_server, serving, store, traffic
+from tasks import label_facts, locks, release_server, serving, store, traffic
 from tasks.caching import task
-from tasks.evidence import Pairs, expected_agreement
+from tasks.evidence import Pairs, Unit, expected_agreement
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of, tell
@@ -92,7 +92,7 @@ def replay_requests(rollout: Rollout) -> Verdict:
 
     plan, project = rollout.plan, rollout.project
     bodies = replay_bodies(rollout, project.rollout.replay_requests)
-    challenger, champion, agreed = replayed(plan, bodies, project.evaluate.slices)
+    challenger, champion, agreed = replayed(plan, bodies, project.evaluate.slices, _unit(rollout))
     step = Step(name="replay", steps=rollout.steps, baked=True)
     # fewer requests than asked for are all there are: they are judged, not waited for
     config = project.rollout.model_copy(update={"min_requests": min(project.rollout.min_requests, len(bodies))})
@@ -107,6 +107,10 @@ def _expected(rollout: Rollout) -> Agreement | None:
         return None
     champion = packaged(plan.project, plan.champion)
     return expected_agreement(rollout.release.candidate, champion, rollout.project.evaluate.slices)
+
+
+def _unit(rollout: Rollout) -> Unit:
+    return Unit(rollout.project.train.task, label_facts.spread(rollout.release.candidate.splits))
 
 
 def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:
@@ -125,7 +129,7 @@ def _logs_whole(rollout: Rollout) -> bool:
 def shadow_release(rollout: Rollout) -> Verdict:
     """The release gets a copy of every request; its answers are compared with the champion's, and go nowhere."""
     plan, project = rollout.plan, rollout.project
-    pairs = Pairs(plan.project, plan.champion, plan.version, project.evaluate.slices)
+    pairs = Pairs(plan.project, plan.champion, plan.version, project.evaluate.slices, _unit(rollout))
     point(rollout, challenger=plan.version, mirror=True)
     tell(plan.project, "shadow", plan.version, f"gets copies of the requests to {plan.champion}")
     return watch(rollout, "shadow", project.rollout.shadow_seconds, pairs=pairs)
@@ -138,7 +142,7 @@ def give_traffic(rollout: Rollout, percent: int) -> Verdict:
     The champion is asked the same requests again, and the answers are compared as in the shadow.
     """
     plan, project = rollout.plan, rollout.project
-    again = SecondOpinion(plan, project.evaluate.slices, project.serve.try_timeout_seconds)
+    again = SecondOpinion(plan, project.evaluate.slices, _unit(rollout), project.serve.try_timeout_seconds)
     with contextlib.closing(again):
         point(rollout, challenger=plan.version, weight=percent)
         tell(plan.project, "canary", plan.version, f"answers {percent} % of requests", weight=percent)

@@ -67,7 +67,7 @@ def period_rows(project: Project, period: str, windows: Sequence[Collected]) -> 
     """
     import polars as pl
 
-    config, kinds = project.labels, key_kinds(project)
+    config, kinds, task = project.labels, key_kinds(project), project.train.task
     beside = tuple(filter(None, (config.time, *project.evaluate.slices)))
     fields = tuple(dict.fromkeys((*config.key_columns, *beside)))
     kept = list(dict.fromkeys(["time_ns", "model", "score", "decision", *map(column_of, beside), LABEL, ARRIVED]))
@@ -76,9 +76,11 @@ def period_rows(project: Project, period: str, windows: Sequence[Collected]) -> 
     found = []
     for part in range(parts):
         mine = pl.struct(pl.col(named)).hash() % parts == part
-        served = pl.concat([_of_period(read_served([window], fields, mine), period, config) for window in windows])
+        served = pl.concat(
+            [_of_period(read_served([window], fields, mine, task), period, config) for window in windows]
+        )
         keys = pl.DataFrame(dict(zip(config.key, served_keys(served, config, kinds), strict=True)))
-        state = label_store.state(project.name, config.key, of=keys)
+        state = label_store.state(project.name, config.key, of=keys, task=task)
         rows = labelled(served, state, config, kinds).select(kept)
         found.append(rows.with_columns(pl.col("model", *map(column_of, project.evaluate.slices)).cast(pl.Categorical)))
     return pl.concat(found)
@@ -98,7 +100,7 @@ def _score(project: Project, period: str, numbers: set[int]) -> None:
     (covered,) = coverage(rows, project.labels, now)
     more = known is None or windows != known.windows
     before = {one.model: one for one in known.scores} if known and not more else {}
-    scores = score_windows(rows, project.labels, evaluate.slices, evaluate.min_slice_rows, now)
+    scores = score_windows(rows, project.labels, evaluate.slices, evaluate.min_slice_rows, now, project.train.task)
     estimated = tuple(_with_estimate(project.name, one, before.get(one.model), rows) for one in scores)
     score_store.keep_period(project, PeriodScores(coverage=covered, windows=windows, scores=estimated))
 
@@ -116,9 +118,9 @@ def _with_estimate(project: str, score: WindowScore, before: WindowScore | None,
 
 def _by_window(project: Project, windows: Sequence[Collected]) -> dict[str, set[int]]:
     """The windows that have rows of each period."""
-    config, found = project.labels, defaultdict[str, set[int]](set)
+    config, task, found = project.labels, project.train.task, defaultdict[str, set[int]](set)
     for window in windows:
-        served = read_served([window], tuple(filter(None, (config.time,))))
+        served = read_served([window], tuple(filter(None, (config.time,))), task=task)
         for period in with_period(served, config)[PERIOD].unique():
             found[period].add(window.number)
     return dict(found)
@@ -126,15 +128,15 @@ def _by_window(project: Project, windows: Sequence[Collected]) -> dict[str, set[
 
 def _by_labels(project: Project, reached: score_store.Progress) -> set[str]:
     """The periods, of windows that were taken in before, that have predictions of labels that are new since."""
-    config, kinds = project.labels, key_kinds(project)
+    config, kinds, task = project.labels, key_kinds(project), project.train.task
     fields = tuple(dict.fromkeys((*config.key_columns, *filter(None, (config.time,)))))
     entries = label_store.entries_after(project.name, reached.batches)
-    labels = label_store.state(project.name, config.key, entries)
+    labels = label_store.state(project.name, config.key, entries, task=task)
     periods: set[str] = set()
     for window in read_windows(project.name):
         if window.number > reached.windows or window.rows is None:
             continue
-        served = with_period(read_served([window], fields), config)
+        served = with_period(read_served([window], fields, task=task), config)
         mine = served.select(PERIOD).with_columns(served_keys(served, config, kinds))
         periods |= set(mine.join(labels, on=list(config.key), how="semi")[PERIOD])
     return periods

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from penstock.agreement import Agreement
 from penstock.prediction_log import Record
 from penstock.rollout import Plan
-from tasks.evidence import Tail, agreement
+from tasks.evidence import Tail, Unit, agreement
 from tasks.replay import Answer, Client
 
 MOST = 50  # requests asked again in one look; the first that came, whatever was said to them
@@ -23,9 +23,9 @@ MOST = 50  # requests asked again in one look; the first that came, whatever was
 class SecondOpinion:
     """The champion's answers beside the challenger's, from now on."""
 
-    def __init__(self, plan: Plan, slices: Sequence[str], timeout: float) -> None:
+    def __init__(self, plan: Plan, slices: Sequence[str], unit: Unit, timeout: float) -> None:
         """``timeout``: seconds that the champion may take for one answer."""
-        self.slices = tuple(slices)
+        self.slices, self.unit = tuple(slices), unit
         self.tail, self.client = Tail(plan.project, plan.version), Client(plan.champion, timeout)
         self.agreement = Agreement()
 
@@ -42,7 +42,7 @@ class SecondOpinion:
             if mine is None:
                 break
             pairs.append((mine, Answer(record.scores, record.decisions, record.rows)))
-        self.agreement = self.agreement + agreement(pairs, self.slices)
+        self.agreement = self.agreement + agreement(pairs, self.slices, self.unit)
         return self.agreement
 
     def _champions(self, record: Record) -> Answer | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from penstock.collected import Collected
 from penstock.errors import DataError
-from penstock.served import FIXED, column_of, require_served
+from penstock.served import FIXED, column_of, fixed_of, require_served
+from penstock.task_type import TaskName
 from tasks import store
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def read_served(
-    windows: Iterable[Collected], fields: tuple[str, ...] = (), only: pl.Expr | None = None
+    windows: Iterable[Collected],
+    fields: tuple[str, ...] = (),
+    only: pl.Expr | None = None,
+    task: TaskName = "binary",
 ) -> pl.DataFrame:
     """The predictions of these windows with the ``fields`` named, as text; a field that a file does not have is null.
 
@@ -25,13 +29,13 @@ def read_served(
     import polars as pl
 
     columns = list(dict.fromkeys(column_of(field) for field in fields))
-    types = {name: getattr(pl, kind) for name, kind in FIXED.items()} | dict.fromkeys(columns, pl.String)
+    types = {name: getattr(pl, kind) for name, kind in fixed_of(task).items()} | dict.fromkeys(columns, pl.String)
     frames = [pl.DataFrame(schema=types)]
     for path in [store.locate(window.rows) for window in windows if window.rows is not None]:
         try:
             lazy = pl.scan_parquet(path)
             schema = lazy.collect_schema()
-            require_served(schema, str(path))
+            require_served(schema, str(path), task=task)
             wanted = [
                 pl.col(name).cast(pl.String) if name in schema else pl.lit(None, pl.String).alias(name)
                 for name in columns

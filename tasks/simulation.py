@@ -179,7 +179,7 @@ def overall(project: Project, version: str, clients: Clients, instead: str = "")
         asked = clients.rows[clients.numbers(rows["request_id"])]
         score = booster.inplace_predict(encode_frame(asked, project.features, categories(booster)))
         decision = score >= store.read_json(candidate.evaluation.metrics)["threshold"]
-    return rows.height, measure(rows[LABEL].to_numpy(), score, decision).get(project.retrain.metric)
+    return rows.height, measure(rows[LABEL].to_numpy(), score, decision).get(project.live_metric)
 
 
 def _write(path: Path, tree: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from penstock import split as rules
 from penstock.config import EvaluateConfig, FeaturesConfig, SplitConfig
 from penstock.errors import DataError
+from penstock.judge import LAST
 from penstock.refs import Checked, Dataset, FileRef, Splits
+from penstock.task_type import TaskName
 from tasks import store
 from tasks.caching import task
 from tasks.data import dataset_paths
@@ -26,38 +28,46 @@ ROW = "__row__"
 
 @task(libraries=("polars", "pyarrow", "numpy"))
 def split_dataset(
-    dataset: Dataset, checked: Checked, features: FeaturesConfig, split: SplitConfig, evaluate: EvaluateConfig
+    dataset: Dataset,
+    checked: Checked,
+    features: FeaturesConfig,
+    split: SplitConfig,
+    evaluate: EvaluateConfig,
+    task: TaskName,
 ) -> Splits:
     """Three Parquet files: features, label, slice columns and the row's place in the dataset; each row in one at most.
 
-    Raises DataError when a label is null or does not vary, or when a split lacks a class.
+    The label is Boolean, text or Float64, as the task is. A regression whose rows have a time also gets the last value
+    before each row. Raises DataError when a label is null or does not vary, or when a split lacks a class.
     """
-    part = _parts(dataset, checked, features, split)
+    part = _parts(dataset, checked, features, split, split.of(features, task))
+    last = _last_values(dataset, part, features, split) if task == "regression" and features.time else None
     columns = list(dict.fromkeys([*features.names, features.label, *evaluate.slices]))
     times: dict[str, list[str]] = {}
     with contextlib.ExitStack() as stack:
         drafts = [stack.enter_context(store.new_file(f"{name}.parquet")) for name in NAMES]
-        positives = _write(dataset, part, columns, features, [draft.path for draft in drafts], times)
+        _write(dataset, part, columns, features, task, [draft.path for draft in drafts], times, last)
     refs = [draft.ref for draft in drafts]
     rows = {name: int((part == number).sum()) for number, name in enumerate(NAMES)}
-    rules.require_both_classes(positives, rows, features.label)
+    labels = {name: _label_facts(ref, features.label, task) for name, ref in zip(NAMES, refs, strict=True)}
+    classes = _require_learnable(labels, rows, features.label, task)
     return Splits(
         train=refs[0],
         validation=refs[1],
         test=refs[2],
         categories=store.put_json(_categories(refs[0], features), "categories.json"),
-        summary=store.put_json(_summary(dataset, checked, part, rows, positives, times), "splits.json"),
+        summary=store.put_json(_summary(dataset, checked, part, rows, labels, times), "splits.json"),
         rows=(rows["train"], rows["validation"], rows["test"]),
+        classes=classes,
     )
 
 
-def _parts(dataset: Dataset, checked: Checked, features: FeaturesConfig, split: SplitConfig) -> np.ndarray:
+def _parts(dataset: Dataset, checked: Checked, features: FeaturesConfig, split: SplitConfig, by: str) -> np.ndarray:
     """The split of every row of the dataset, shape (rows,); LEFT_OUT for rows that validation excluded."""
     import numpy as np
     import polars as pl
 
     paths = dataset_paths(dataset)
-    by = split.by or ("time" if features.time else "stratified")
     wanted = {"time": features.time, "group": features.group}.get(by) or features.label
     column = pl.concat([pl.read_parquet(path, columns=[wanted]) for path in paths]).to_series()
     keep = np.ones(len(column), bool)
@@ -77,7 +87,7 @@ def _parts(dataset: Dataset, checked: Checked, features: FeaturesConfig, split: 
     elif by == "random":
         parts = rules.at_random(len(values), split)
     else:
-        parts = rules.stratified(values.cast(pl.Boolean).to_numpy(), split)
+        parts = rules.stratified(values.cast(pl.String).rank("dense").to_numpy(), split)
     everything = np.full(len(column), rules.LEFT_OUT, np.int8)
     everything[keep] = parts
     return everything
@@ -103,25 +113,28 @@ def _write(
     part: np.ndarray,
     columns: list[str],
     features: FeaturesConfig,
+    task: TaskName,
     targets: list[Any],
     times: dict[str, list[str]],
-) -> dict[str, int]:
-    """Deal the dataset's rows to the three files. Returns positives by split; fills ``times`` with first and last."""
+    last: np.ndarray | None,
+) -> None:
+    """Deal the dataset's rows to the three files; fill ``times`` with the first and last of each."""
     import polars as pl
     import pyarrow.parquet as pq
 
-    positives = dict.fromkeys(NAMES, 0)
+    kind = {"binary": pl.Boolean, "multiclass": pl.String, "regression": pl.Float64}[task]
     writers: list[Any] = [None] * len(NAMES)
     try:
         for position, batch in _batches(dataset, columns, features.time):
             place = pl.int_range(position, position + len(batch), dtype=pl.UInt64)
-            batch = batch.with_columns(pl.col(features.label).cast(pl.Boolean), place.alias(ROW))
+            batch = batch.with_columns(pl.col(features.label).cast(kind), place.alias(ROW))
+            if last is not None:
+                batch = batch.with_columns(pl.Series(LAST, last[position : position + len(batch)]))
             mine = part[position : position + len(batch)]
             for number, name in enumerate(NAMES):
                 chosen = batch.filter(pl.Series(mine == number))
                 if not len(chosen) and writers[number]:
                     continue
-                positives[name] += int(chosen[features.label].sum())
                 if features.time and len(chosen):
                     _widen(times, name, chosen[features.time])
                 if features.time and features.time not in columns:
@@ -135,7 +148,60 @@ def _write(
         for writer in writers:
             if writer:
                 writer.close()
-    return positives
+
+
+def _last_values(dataset: Dataset, part: np.ndarray, features: FeaturesConfig, split: SplitConfig) -> np.ndarray:
+    """What `penstock.naive.last_values` gives each row of the dataset, by the labels that are not excluded."""
+    import polars as pl
+
+    from penstock.naive import last_values
+
+    assert features.time is not None
+    frame = pl.concat(
+        [pl.read_parquet(path, columns=[features.time, features.label]) for path in dataset_paths(dataset)]
+    )
+    times = frame[features.time].cast(pl.Datetime("us")).to_physical()
+    usable = (part != rules.LEFT_OUT) & times.is_not_null().to_numpy() & frame[features.label].is_not_null().to_numpy()
+    label = frame[features.label].cast(pl.Float64).to_numpy()
+    return last_values(times.fill_null(0).to_numpy(), label, usable, round(split.gap_hours * 3600e6))
+
+
+def _label_facts(split: FileRef, label: str, task: TaskName) -> dict[str, Any]:
+    """What is known of a split's labels: positives, rows of each class, or mean and deviation."""
+    import polars as pl
+
+    values = pl.read_parquet(store.locate(split), columns=[label])[label]
+    if task == "binary":
+        return {"positives": int(values.sum())}
+    if task == "multiclass":
+        counts = dict(values.value_counts().iter_rows())
+        return {"rows_by_class": {name: counts[name] for name in sorted(counts, key=_class_order)}}
+    nothing = values.is_empty()
+    return {
+        "rows": len(values),
+        "mean": None if nothing else values.mean(),
+        "deviation": None if nothing else values.std(ddof=0),
+    }
+
+
+def _class_order(name: str) -> tuple[int, int | str]:
+    """A key by which whole numbers come first, by value."""
+    return (0, int(name)) if name.removeprefix("-").isdecimal() else (1, name)
+
+
+def _require_learnable(
+    labels: dict[str, dict[str, Any]], rows: dict[str, int], label: str, task: TaskName
+) -> tuple[str, ...]:
+    """The classes of a multiclass label, sorted: whole numbers by value. Raises DataError if nothing can be learnt."""
+    if task == "binary":
+        rules.require_both_classes({name: facts["positives"] for name, facts in labels.items()}, rows, label)
+        return ()
+    if task == "regression":
+        rules.require_numbers(labels, label)
+        return ()
+    by_split = {name: facts["rows_by_class"] for name, facts in labels.items()}
+    rules.require_classes(by_split, label)
+    return tuple(by_split["train"])
 
 
 def _batches(dataset: Dataset, columns: list[str], time: str | None) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -173,7 +239,7 @@ def _summary(
     checked: Checked,
     part: np.ndarray,
     rows: dict[str, int],
-    positives: dict[str, int],
+    labels: dict[str, dict[str, Any]],
     times: dict[str, list[str]],
 ) -> dict[str, Any]:
     import numpy as np
@@ -193,8 +259,8 @@ def _summary(
             {
                 "name": name,
                 "rows": rows[name],
-                "positives": positives[name],
-                "positive_rate": positives[name] / rows[name] if rows[name] else None,
+                **labels[name],
+                **({"positive_rate": labels[name]["positives"] / rows[name]} if labels[name].get("positives") else {}),
                 "from": times.get(name, [None, None])[0],
                 "to": times.get(name, [None, None])[1],
                 "fingerprint": fingerprint(number),

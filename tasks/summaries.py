@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 from penstock.candidate import Candidate
 from penstock.config import Project
 from penstock.refs import FileRef
-from penstock.sketch import GRID, MOST, ColumnSummary, Type, by_frequency, gap, number_summary, rounded
+from penstock.sketch import (
+    GRID,
+    MOST,
+    ColumnSummary,
+    Type,
+    by_frequency,
+    category_summary,
+    gap,
+    number_summary,
+    rounded,
+)
 from penstock.window import Reference
 from tasks import store
+from tasks.label_facts import spread
 from tasks.project import recorded_project
 from tasks.releases import packaged
 from tasks.whylogs_profile import LONGEST, load_whylogs, profile
@@ -31,7 +42,8 @@ TYPES: dict[str, Type] = {
     "object": "other",
     "tensor": "other",
 }
-PREDICTIONS = "probability"
+# a column of the predictions file, and what monitoring calls it
+PREDICTIONS = {"score": "probability", "class": "class", "prediction": "prediction"}
 
 
 def training_reference(project: str, release: str) -> Reference:
@@ -44,7 +56,7 @@ def training_reference(project: str, release: str) -> Reference:
 
 
 def reference(candidate: Candidate, project: Project, release: str, allowed: Sequence[str] = ()) -> Reference:
-    """What windows of ``release`` are compared with: training rows for features, test rows for probabilities.
+    """What windows of ``release`` are compared with: training rows for features, test rows for predictions.
 
     Features that the prediction log does not keep, or keeps hashed, are left out. ``allowed``: more fields that rows
     may have, such as those the schema has and the model does not use. Raises StorageError if a stored file is gone.
@@ -57,7 +69,8 @@ def reference(candidate: Candidate, project: Project, release: str, allowed: Seq
     return Reference(
         name=release,
         columns=tuple(column for column in found if column.name in logged),
-        predictions=_scores(candidate.evaluation.predictions),
+        predictions=_predictions(candidate.evaluation.predictions),
+        unit=spread(candidate.splits),
         allowed=tuple(sorted({name for name in beside if name})),
     )
 
@@ -150,10 +163,19 @@ def _within(value: float) -> float:
     return max(-MOST, min(MOST, value)) if math.isfinite(value) else MOST
 
 
-def _scores(predictions: FileRef) -> ColumnSummary:
+def prediction_summary(scores: pl.Series) -> ColumnSummary:
+    """Of probabilities, of numbers that were predicted, or of the classes that were."""
+    import polars as pl
+
+    if scores.dtype == pl.String:
+        return category_summary(PREDICTIONS["class"], dict(scores.value_counts().iter_rows()))
+    return number_summary(PREDICTIONS.get(scores.name, scores.name), scores.to_numpy())
+
+
+def _predictions(predictions: FileRef) -> ColumnSummary:
     import polars as pl
 
     store.read_bytes(predictions)  # raises if it is not whole
-    return number_summary(
-        PREDICTIONS, pl.read_parquet(store.locate(predictions), columns=["score"])["score"].to_numpy()
-    )
+    path = store.locate(predictions)
+    name = next(name for name in PREDICTIONS if name in pl.read_parquet_schema(path))
+    return prediction_summary(pl.read_parquet(path, columns=[name])[name])

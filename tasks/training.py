@@ -7,9 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from penstock.config import FeaturesConfig, TrainConfig
+from penstock.config import FeaturesConfig
 from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
+from penstock.task_type import LOSSES
+from penstock.train_config import TrainConfig
 from tasks import memory, store
 from tasks.batches import encoded_batches
 from tasks.caching import task
@@ -28,19 +30,21 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
     folder = _scratch() if external else None
     try:
         fitted = fit(
-            lambda: encoded_batches(store.locate(splits.train), features, categories),
-            lambda: encoded_batches(store.locate(splits.validation), features, categories),
+            lambda: encoded_batches(store.locate(splits.train), features, categories, splits.classes),
+            lambda: encoded_batches(store.locate(splits.validation), features, categories, splits.classes),
             train,
             threads=settings().cpus,
+            classes=splits.classes,
+            weights=_weights(splits, train),
             cache_prefix=f"{folder}/matrix" if folder else None,
             binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training
-            progress=_progress(train.rounds),
+            progress=_progress(train),
         )
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
     history = {
-        "metric": "logloss",
+        "metric": fitted.loss,
         "train": fitted.train_loss,
         "validation": fitted.validation_loss,
         "best_iteration": fitted.best_iteration,
@@ -51,7 +55,17 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
         history=store.put_json(history, "history.json"),
         best_iteration=fitted.best_iteration,
         rounds=fitted.rounds,
+        trees_a_round=len(splits.classes) or 1,
     )
+
+
+def _weights(splits: Splits, train: TrainConfig) -> list[float]:
+    """Of the rows of each class, so that all classes weigh the same and all rows as much as before."""
+    if train.class_weights == "none":
+        return []
+    [rows] = [part for part in store.read_json(splits.summary)["splits"] if part["name"] == "train"]
+    by_class = rows.get("rows_by_class") or {"False": rows["rows"] - rows["positives"], "True": rows["positives"]}
+    return [rows["rows"] / (len(by_class) * count) for count in by_class.values()]
 
 
 def _scratch() -> str:
@@ -61,16 +75,17 @@ def _scratch() -> str:
         return tempfile.mkdtemp(dir=folder)
 
 
-def _progress(rounds: int) -> Callable[[int, float], None]:
+def _progress(train: TrainConfig) -> Callable[[int, float], None]:
     """Tells the terminal of every round, and Prefect's progress artifact about once a second."""
     from tasks.artifacts import Progress
 
     artifact = Progress("training")
+    name = LOSSES.get(train.loss[1], train.loss[1])
     began = time.monotonic()
 
     def tell(iteration: int, loss: float) -> None:
-        share = (iteration + 1) / rounds
-        text = f"round {iteration + 1} of at most {rounds}, validation log loss {loss:.5f}"
+        share = (iteration + 1) / train.rounds
+        text = f"round {iteration + 1} of at most {train.rounds}, validation {name} {loss:.5f}"
         emit(
             StepEvent(name="train model", state="progress", seconds=time.monotonic() - began, summary=text, share=share)
         )

@@ -12,7 +12,7 @@ from penstock.collected import Collected
 from penstock.config import Project
 from penstock.estimate import Estimate, estimated
 from penstock.live_metrics import SHOWN
-from penstock.sketch import ColumnSummary, number_summary
+from penstock.sketch import ColumnSummary
 from penstock.window import Window, WindowDrift
 from tasks import store, verdict_store
 from tasks.caching import task
@@ -22,7 +22,7 @@ from tasks.estimating import estimates
 from tasks.merging import merged_periods
 from tasks.releases import holdout
 from tasks.score_store import stored_scores
-from tasks.summaries import PREDICTIONS, summaries, training_reference
+from tasks.summaries import prediction_summary, summaries, training_reference
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +54,7 @@ def report_drift(project: Project, news: bool) -> str:
     if number and (news or not drift_report(project.name)):
         history = verdict_store.judged(project.name)
         (collected,) = read_some(project.name, [number])
-        metric, release = project.retrain.metric, history[-1].reference
+        metric, release = project.live_metric, history[-1].reference
         beside = Beside(
             scores=tuple(stored_scores(project)),
             metric=metric,
@@ -101,8 +101,7 @@ def served_window(collected: Collected) -> Window:
     predictions = None
     if collected.rows is not None and collected.profile is not None:
         columns = summaries(store.read_bytes(collected.profile))
-        scores = _answers(collected).select("score").collect()["score"]
-        predictions = number_summary(PREDICTIONS, scores.to_numpy())
+        predictions = _predictions(collected)
     return Window(
         start=collected.since / 1e9,
         end=collected.until / 1e9,
@@ -113,6 +112,18 @@ def served_window(collected: Collected) -> Window:
         refused=collected.counts.refused_requests,
         batch=collected.batch,
     )
+
+
+def _predictions(collected: Collected) -> ColumnSummary:
+    """The window's task type shows in the type of its decisions."""
+    import polars as pl
+
+    rows = _answers(collected)
+    kind = rows.collect_schema()["decision"]
+    if kind == pl.String:
+        return prediction_summary(rows.select(pl.col("decision").alias("class")).collect()["class"])
+    name = "score" if kind == pl.Boolean else "prediction"
+    return prediction_summary(rows.select(pl.col("score").alias(name)).collect()[name])
 
 
 def _judged(project: Project, collected: Collected) -> WindowDrift:

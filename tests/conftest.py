@@ -49,6 +49,17 @@ class Checkout:
         """What the source yields from now on: see tiny_source.py."""
         (self.root / "tiny_source.json").write_text(json.dumps(options))
 
+    def task(self, name: str, **sections: Any) -> None:
+        """Make the label one of another task type; ``sections`` as in `change`."""
+        self.source(task=name)
+        schema = self.root / "configs" / "schemas" / "tiny.yaml"
+        dtype = {"multiclass": "String", "regression": "Float64"}[name]
+        schema.write_text(schema.read_text().replace("late: { dtype: Boolean }", f"late: {{ dtype: {dtype} }}"))
+        bounds = {"multiclass": {"macro_f1": {"min": 0.5}}, "regression": {"r2": {"min": 0.5}}}[name]
+        gate = {"metrics": {"auc": None, "log_loss": None, **bounds}}
+        self.change(train={"task": name}, gate=gate)
+        self.change(**sections)
+
     def penstock(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """The command line, in a new process."""
         return subprocess.run(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import polars as pl
 
 from penstock.collected import Collected, Counts
-from penstock.served import FIXED
+from penstock.served import fixed_of
 from tasks import store
 from tasks.collected_store import append_window, read_windows
 
 
-def serve_rows(project: str, rows: dict) -> None:
+def serve_rows(project: str, rows: dict, task: str = "binary") -> None:
     """One more window of these rows (columns by name)."""
-    kinds = {name: getattr(pl, kind) for name, kind in FIXED.items() if name in rows}
+    kinds = {name: getattr(pl, kind) for name, kind in fixed_of(task).items() if name in rows}
     with store.new_file("served.parquet") as draft:
         pl.DataFrame(rows, schema_overrides=kinds).write_parquet(draft.path)
     append_window(

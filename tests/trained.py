@@ -33,9 +33,13 @@ class Trained:
         monkeypatch.setattr("tasks.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
         dataset = Dataset(path="d", version="1" * 32 + ".dir", files=(DataFile(path="r.parquet", md5="1", size=1),))
         checked = Checked(report=store.put_json({}, "r.json"), excluded=None, rows=rows.height, invalid=0)
-        self.splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate)
+        self.splits = split_dataset(
+            dataset, checked, project.features, project.split, project.evaluate, project.train.task
+        )
         self.model = train_model(self.splits, project.features, project.train)
-        self.evaluation = evaluate_model(self.splits, self.model, project.features, project.evaluate)
+        self.evaluation = evaluate_model(
+            self.splits, self.model, project.features, project.evaluate, project.train.target
+        )
 
     def package(self, requirements=None):
         project = self.project

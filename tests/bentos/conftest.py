@@ -121,17 +121,31 @@ def wait_ready(running: Running) -> None:
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory, environments, mlflow_template) -> Release:
+    return packaged_tiny(tmp_path_factory, environments, mlflow_template)[0]
+
+
+def packaged_tiny(
+    tmp_path_factory: Any, environments: Path, mlflow_template: Path, task: str = ""
+) -> tuple[Release, dict[str, Any]]:
+    """(a release of the tiny project, or of its variant of another ``task``; its metrics). The package is checked."""
+    from tasks import store
     from tasks.model_server import unpacked
     from tasks.samples import example_row
     from tasks.serving_env import serving_python
 
     folder = tmp_path_factory.mktemp("release")
-    with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, mlflow_template, patch):
+    with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, mlflow_template, patch) as checkout:
+        if task:
+            checkout.task(task)
         trained = Trained(patch)
-        bento = unpacked(trained.package())
+        package = trained.package()
+        if task:
+            assert trained.check(package).max_difference == 0
+        bento = unpacked(package)
         python = serving_python(bento / "src" / "requirements.txt")
         row = example_row(trained.splits, trained.project.features)
-    return Release(bento, python, row)
+        metrics = store.read_json(trained.evaluation.metrics)
+    return Release(bento, python, row), metrics
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_every_format_gives_what_the_service_answers(tiny, rows, known, kind, tm
             continue
         assert answers["id"].to_list() == rows["id"].to_list()
         assert np.array_equal(answers["probability"].to_numpy(), known)
-        assert answers["prediction"].to_list() == (known >= service().threshold).tolist()
+        assert answers["prediction"].to_list() == (known >= service().answers.threshold).tolist()
 
 
 def test_rows_are_refused_where_the_service_refuses_them(tiny, rows, output, tmp_path):

@@ -132,8 +132,10 @@ def measured(low: float, high: float) -> Measured:
 )
 def test_a_drop_is_an_alarm(metric, drop, low, high, alarm):
     config = RetrainConfig(metric=metric, drop=drop)
-    assert (performance_drop(measured(low, high), 0.7, True, config) is not None) == alarm
-    assert performance_drop(measured(low, high), 0.7, False, config) is None  # provisional decides nothing
+    assert (performance_drop(metric, measured(low, high), 0.7, True, config) is not None) == alarm
+    assert performance_drop(metric, measured(low, high), 0.7, False, config) is None  # provisional decides nothing
     assert (
-        performance_drop(None, 0.7, True, config) is performance_drop(measured(low, high), None, True, config) is None
+        performance_drop("auc", None, 0.7, True, config)
+        is performance_drop("auc", measured(low, high), None, True, config)
+        is None
     )

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from penstock.config import FeaturesConfig, TrainConfig
+from penstock.config import FeaturesConfig
 from penstock.errors import TrainingError
 from penstock.features import encode_frame
 from penstock.model import categories, fit, importance, load, needs_external_memory
+from penstock.train_config import TrainConfig
 
 FEATURES = FeaturesConfig(label="late", categorical=("origin",), numeric=("wind", "hour"))
 ORIGINS = {"origin": ["EWR", "JFK", "LGA"]}

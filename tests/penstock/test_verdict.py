@@ -36,7 +36,8 @@ def agreement(rows: int, shift: float = 0.0, flips: int = 0, spread: float = 0.0
         shift_squares=rows * (shift * shift + spread * spread),
         flips=flips,
         slices=tuple(
-            SliceAgreement(name=name, **part.model_dump(exclude={"slices"})) for name, part in sorted(parts.items())
+            SliceAgreement(name=name, **part.model_dump(exclude={"slices", "classes"}))
+            for name, part in sorted(parts.items())
         ),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.candidate import Candidate, Champion, Lineage, Release
-from penstock.config import METRICS, Project, parse
+from penstock.config import Project, parse
 from penstock.errors import DataError
 from penstock.gate import Check, Decision
 from penstock.refs import (
@@ -25,6 +25,7 @@ from penstock.refs import (
     Profiles,
     Splits,
 )
+from penstock.task_type import METRICS
 from tasks import artifacts, store
 from tasks.plots import learning_curve, thinned, ticks
 from tasks.reporting import render, report_path, report_ref, write_report

@@ -9,6 +9,7 @@ import pytest
 from penstock.config import EvaluateConfig, SplitConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, DataFile, Dataset
+from penstock.task_type import Target
 from tasks import store, training
 from tasks.evaluation import evaluate_model
 from tasks.project import load_project
@@ -39,14 +40,18 @@ class Data:
     def split(self, excluded=None, **changes):
         checked = Checked(report=store.put_json({}, "v.json"), excluded=excluded, rows=self.rows.height, invalid=0)
         config = SplitConfig(**{**self.project.split.model_dump(), **changes})
-        return split_dataset(self.dataset, checked, self.project.features, config, self.project.evaluate)
+        return split_dataset(
+            self.dataset, checked, self.project.features, config, self.project.evaluate, self.project.train.task
+        )
 
     def train(self, splits, **changes):
         config = self.project.train.model_copy(update=changes)
         return train_model(splits, self.project.features, config)
 
     def evaluate(self, splits, model, features=None):
-        return evaluate_model(splits, model, features or self.project.features, self.project.evaluate)
+        return evaluate_model(
+            splits, model, features or self.project.features, self.project.evaluate, self.project.train.target
+        )
 
 
 @pytest.fixture
@@ -179,8 +184,8 @@ def test_a_leaky_threshold_is_impossible_it_comes_from_validation(data):
     splits = data.split()
     model = data.train(splits)
     config = EvaluateConfig(**{**data.project.evaluate.model_dump(), "threshold_metric": "accuracy"})
-    found = store.read_json(evaluate_model(splits, model, data.project.features, config).metrics)
+    found = store.read_json(evaluate_model(splits, model, data.project.features, config, Target()).metrics)
     swapped = splits.model_copy(update={"test": splits.validation})
-    own = evaluate_model(swapped, model, data.project.features, config)
+    own = evaluate_model(swapped, model, data.project.features, config, Target())
     scores = pl.read_parquet(store.locate(own.predictions))
     assert found["threshold"] == best_threshold(scores["label"].to_numpy(), scores["score"].to_numpy(), "accuracy")

@@ -34,7 +34,7 @@ class Tiny:
         color = rng.choice(["red", "green", "blue"], rows)
         size = rng.uniform(0, 100, rows).astype(np.float32)
         signal = wanted.get("signal", 1.0) * ((size - 50) / 25 + (color == "red"))
-        late = rng.uniform(size=rows) < 1 / (1 + np.exp(-signal))
+        late = _label(wanted.get("task", "binary"), signal, rng.uniform(size=rows))
         frame = pl.DataFrame(
             {
                 "id": [f"{name}-{row}" for row in range(rows)],
@@ -50,6 +50,15 @@ class Tiny:
             pl.col("at").cast(pl.Datetime("us")),
         )
         return Batch(_spoiled(frame, wanted.get(name, {})), {"cancelled": 3})
+
+
+def _label(task: str, signal: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """late as a truth value, as one of three classes, or as minutes."""
+    if task == "regression":
+        return 20 + 10 * signal + 5 * (chance - 0.5)
+    if task == "multiclass":
+        return np.array(["early", "on time", "late"])[np.digitize(signal + 2 * (chance - 0.5), [-0.5, 1.0])]
+    return chance < 1 / (1 + np.exp(-signal))
 
 
 def _spoiled(frame: pl.DataFrame, defects: dict) -> pl.DataFrame:
