@@ -26,7 +26,7 @@ from tasks.project import load_project
 from tasks.releases import packaged, server_of, tell
 from tasks.rollout import deploying
 from tasks.served_store import read_served
-from tasks.traffic import Sender, sending
+from tasks.traffic import Sender, at_random, sending
 from tests.prometheus_server import needs_prometheus, prometheus
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -59,7 +59,7 @@ def canary(project: str, champion: str, challenger: str):
 
 def send(rows: list[dict], seconds: float = 1.5) -> None:
     content = [json.dumps(row).encode() for row in rows]
-    with sending(Sender(serving.address(), "tiny", content, 200, "x-user-id", mark=False)) as sent:
+    with sending(Sender(serving.address(), "tiny", at_random(content, "x-user-id"), 200, mark=False)) as sent:
         time.sleep(seconds)
     assert sent.failed < sent.sent
 
