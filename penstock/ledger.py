@@ -45,7 +45,10 @@ Kind = Literal[
 
 
 TAKES_OVER = ("promoted", "rolled back")
-BESIDE = ("registered", "rejected", "drilled", "scored")  # what may happen while a release waits for a person
+ROLLOUT = (  # of a rollout's life; anything else may happen while a release waits for a person
+    "staged", "waiting", "approved", "refused", "shadow", "canary", "promoted", "healthy", "held", "failed", "stopped",
+    "rolled back", "quarantined", "cleared",
+)  # fmt: skip
 
 
 class Event(Value):
@@ -162,7 +165,7 @@ def approval(events: Sequence[Event], version: str) -> Event | None:
 
 def waiting(events: Sequence[Event]) -> str:
     """The version that waits for a person's word, or ""."""
-    last = next((event for event in reversed(events) if event.kind not in BESIDE), None)
+    last = next((event for event in reversed(events) if event.kind in ROLLOUT), None)
     return last.version if last is not None and last.kind == "waiting" else ""
 
 

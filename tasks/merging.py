@@ -81,7 +81,7 @@ def _kept(
     release: str,
 ) -> Merged:
     window = Window(start=times[0], end=times[1], rows=rows, columns=summaries(content))
-    verdict = windows.judge(project.monitor, training_reference(project.name, release), window)
+    verdict = windows.judge(project.monitor, training_reference(project, release), window)
     profile = store.put_bytes(content, f"{span}.bin")
     found = Merged(span=span, name=name, windows=numbers, rows=rows, profile=profile, verdict=verdict)
     path = _path(project.name, span, name)

@@ -46,13 +46,17 @@ TYPES: dict[str, Type] = {
 PREDICTIONS = {"score": "probability", "class": "class", "prediction": "prediction"}
 
 
-def training_reference(project: str, release: str) -> Reference:
+def training_reference(project: Project, release: str) -> Reference:
     """What windows of a release are compared with, of the newest one where ``release`` is empty.
 
-    Raises DataError if there is no such release, StorageError if its files are damaged.
+    Its features are those it was made with; what the log keeps beside them is what the project says now. Raises
+    DataError if there is no such release, StorageError if its files are damaged.
     """
-    known = packaged(project, release)
-    return reference(known.candidate, recorded_project(known.candidate.lineage.config), known.version)
+    known = packaged(project.name, release)
+    made = recorded_project(known.candidate.lineage.config).model_copy(update={"serve": project.serve})
+    labels = project.labels
+    kept = (*project.evaluate.slices, *labels.key_columns, *filter(None, (labels.time,)))
+    return reference(known.candidate, made, known.version, allowed=kept)
 
 
 def reference(candidate: Candidate, project: Project, release: str, allowed: Sequence[str] = ()) -> Reference:

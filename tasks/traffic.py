@@ -36,7 +36,7 @@ def recorded(project: str, version: str, most: int) -> list[bytes]:
             lines = path.read_bytes().splitlines(keepends=True)
             for record in records(reversed(lines)):
                 if record.environment == "production" and not record.shadow and not record.replay and record.scores:
-                    found.append(json.dumps(record.rows).encode())
+                    found.append(json.dumps(record.rows, default=str).encode())
                     if len(found) >= most:
                         return found
     return found

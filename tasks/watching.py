@@ -61,7 +61,7 @@ def report_drift(project: Project, news: bool) -> str:
             holdout=holdout(project.name, release, metric),
             merged=tuple(merged_periods(project.name)),
         )
-        reference = training_reference(project.name, release)
+        reference = training_reference(project, release)
         state = alarm(history, project.monitor)
         write_drift_report(project.name, reference, served_window(collected), history, state, beside)
     return drift_report(project.name)
@@ -132,7 +132,7 @@ def _judged(project: Project, collected: Collected) -> WindowDrift:
     same = before is not None and collected.release != "" and before.release == collected.release
     return windows.judge(
         project.monitor,
-        training_reference(project.name, collected.release),
+        training_reference(project, collected.release),
         served_window(collected),
         verdict_store.judged(project.name),
         served_window(before) if before is not None and same else None,

@@ -91,3 +91,16 @@ def test_a_time_in_the_rows_says_which_period_they_belong_to(live, log):
     monitor.fn("tiny", close=True)
     served = with_period(read_served(read_windows("tiny"), ("at",)), load_project("tiny").labels)
     assert (served.height, served[PERIOD].unique().to_list()) == (len(log.rows), ["2025-W34"])
+
+
+def test_what_the_log_leaves_out_and_what_labels_need_is_no_skew(live, log):
+    live.change(serve={"log": {"drop": ["seats"]}}, labels={"by": "keys", "key_columns": ["id"]})
+    number = iter(range(10_000))
+
+    def kept(row: dict) -> dict:
+        return {name: value for name, value in row.items() if name != "seats"} | {"id": f"r{next(number)}"}
+
+    log.segment(change=kept)
+    found = monitor.fn("tiny", close=True)
+    assert found.verdict.rows == len(log.rows)
+    assert (found.alarms, [check.name for check in found.verdict.checks if check.alarm]) == ((), [])

@@ -75,3 +75,11 @@ def test_a_gap_or_a_double_is_an_error(numbers):
 
 def test_an_unbroken_ledger_is_none():
     ledger.require_unbroken(HISTORY, "ledger/p")
+
+
+def test_what_happens_beside_a_rollout_ends_no_waiting():
+    events = [event(1, "registered", "p-v1"), event(2, "waiting", "p-v1")]
+    for kind in ("alarm", "retrain not asked", "containerized", "scored", "drilled", "reproduced", "rejected"):
+        assert ledger.waiting([*events, event(3, kind, "p-v1")]) == "p-v1", kind
+    for kind in ("approved", "refused", "stopped"):
+        assert ledger.waiting([*events, event(3, kind, "p-v1")]) == "", kind
