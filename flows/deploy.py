@@ -87,7 +87,7 @@ def _rolled_out(rollout: Rollout) -> Verdict | str:
     start_release(rollout)
     stage_release(rollout)
     verdict = replay_requests(rollout)
-    if verdict.decision != "pass":
+    if verdict.decision != "pass" and not (verdict.decision == "hold" and _is_shadowed(rollout)):
         return verdict
     if needs_approval(rollout.project, plan.version):
         return "waiting"
@@ -133,6 +133,11 @@ def _goes_on(rollout: Rollout, verdict: Verdict) -> bool:
     if verdict.decision == "hold":
         return rollout.project.rollout.on_hold == "promote" or not rollout.plan.champion
     return verdict.decision == "pass"
+
+
+def _is_shadowed(rollout: Rollout) -> bool:
+    """Whether what a replay could not decide is asked again: the shadow has the same checks, and more requests come."""
+    return bool(rollout.plan.champion and rollout.project.rollout.shadow_seconds)
 
 
 def _shown(deployment: Deployment) -> Deployment:

@@ -152,6 +152,21 @@ def test_a_release_that_fails_before_production_leaves_staging(tiny, monkeypatch
     assert agrees() and serving.read().servers.keys() == {"tiny-v1"}
 
 
+def test_what_a_replay_cannot_decide_the_shadow_does(tiny, monkeypatch):
+    serves("tiny-v1")
+    verdicts = {
+        "replay_requests": Verdict(decision="hold", reasons=("too few rows",), checks=(), needs=100),
+        "shadow_release": Verdict(decision="fail", reasons=("now it is clear",), checks=(), needs=0),
+    }
+    for step, verdict in verdicts.items():
+        monkeypatch.setattr(deploy_module, step, lambda rollout, found=verdict: found)
+    found = ended("tiny-v2")
+    assert (found.result, found.reasons) == ("failed", ("now it is clear",))
+    tiny.change(shadow_seconds=0)  # nobody asks again
+    found = ended("tiny-v2", force=True, reason="again")
+    assert (found.result, found.reasons) == ("held", ("too few rows",))
+
+
 @pytest.mark.drill  # supervisord waits longer from start to start: 20 s
 def test_a_release_that_does_not_start_is_in_quarantine(tiny, monkeypatch):
     serves("tiny-v1")
