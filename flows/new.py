@@ -11,6 +11,7 @@ from penstock.baseline import Baseline, baseline
 from penstock.config import FeaturesConfig
 from penstock.infer import Inferred, infer
 from penstock.project_text import project_text, schema_text
+from tasks import memory
 from tasks.looking import Counts, count_all, look_at, settled
 from tasks.project import load_project
 from tasks.project_files import dataset_folder, require_free, write_project
@@ -51,6 +52,8 @@ def new(
     require_free(name, force)
     source, sample = look_at(place, target, query, watermark)
     found = infer(sample, source, target, task)
+    del sample
+    memory.give_back()  # reading all rows comes on top of what is left
     counts = count_all(found)
     better = settled(found, counts)
     if better.schema != found.schema:  # what is text now is no longer unreadable

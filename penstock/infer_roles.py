@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Role = Literal["target", "time", "group", "id", "categorical", "numeric", "leak", "left out"]
 MANY = 1000  # categories; more are left out
 NOTABLE = 100
+ASKED = 30_000  # rows by which leaks are told
 PER_CATEGORY = 5  # rows; fewer on average tell nothing of a category
 ID_NAME = re.compile(
     r"(^|_)(id|ids|uuid|guid|key|index|idx|no|nr|number|row|record|rownum|serial)($|_)|[a-z]Id$|ID$", re.IGNORECASE
@@ -48,6 +49,8 @@ class Column:
 
 def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str, task: TaskName) -> list[Column]:
     """``columns`` with their roles. ``rows``: typed values under the names here, and the target without gaps."""
+    import polars as pl
+
     label = (rows[target].rank("dense") if task == "multiclass" else rows[target]).to_numpy()
     found = [column if column.name == target else _basic(column, rows[column.name]) for column in columns]
     time = _time(found)
@@ -60,7 +63,9 @@ def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str, task: T
     found = [
         replace(each, role="group", why=_group_why(each, rows), check="") if each is group else each for each in found
     ]
-    return [_unless_leak(column, rows[column.name], label, task) for column in found]
+    few = rows.with_columns(pl.Series(target, label)).gather_every(-(-len(rows) // ASKED))
+    label = few[target].to_numpy()
+    return [_unless_leak(column, few[column.name], label, task) for column in found]
 
 
 def _basic(column: Column, values: pl.Series) -> Column:
