@@ -167,5 +167,6 @@ def _unless_leak(column: Column, values: pl.Series, label: np.ndarray, task: Tas
         return replace(column, role="leak", why=f"alone tells the target ({measure} {found:.4f})",
                        check="known before the prediction is made? then move it to the features")  # fmt: skip
     if found >= SUSPECT:
-        return replace(column, check=f"alone tells much ({measure} {found:.3f}): is it known before?")
+        said = f"alone tells much ({measure} {found:.3f}): is it known before?"
+        return replace(column, check="; ".join(filter(None, [column.check, said])))
     return column
