@@ -51,7 +51,7 @@ def as_dict(made: NewProject) -> dict[str, Any]:
         "rows": made.counts.rows,
         "invalid": made.counts.invalid,
         "split": made.split_by,
-        "baseline": None if made.base is None else {"auc": made.base.auc, "low": made.base.low},
+        "baseline": _measured(made),
         "columns": [
             {"name": each.name, "there": each.there, "type": each.values.dtype, "role": each.role, "why": each.why,
              "check": each.check}
@@ -75,14 +75,16 @@ def as_text(made: NewProject) -> str:
         lines.append(f"  ... and {len(columns) - SHOWN} more columns, in the schema")
     counted = "" if made.counts.whole else " (the first ones; more were not read)"
     base = made.base
-    said = "none could be made" if base is None else f"AUC {base.auc:.3f} [{base.low:.3f}, ...], {base.how}"
+    said = "none could be made"
+    if base is not None:
+        said = f"{base.headline} {base.of(base.headline):.3f} [{base.low:.3f}, ...], {base.how}"
     return "\n".join([
         f"{made.name}: {found.target.task}, {made.counts.rows:,} rows{counted}, {made.counts.invalid:,} set aside",
         "",
         *lines,
         "",
         f"read as:   {_how(made)}",
-        f"split:     by {made.split_by}" if made.split_by in ("time", "group") else "split:     at random, stratified",
+        f"split:     {_split(made.split_by)}",
         f"baseline:  {said}",
         *_listed("check:", warnings(made)),
         *_listed("written:", made.written),
@@ -100,12 +102,23 @@ def warnings(made: NewProject) -> list[str]:
     said = [*by_role["target"], *(f"{each} ({why})" for each, why in _leaks(made)), *by_role["time"], *by_role["group"],
             *by_role["numeric"], *by_role["categorical"], *by_role["id"], *by_role["left out"]]  # fmt: skip
     if made.base is None or not made.base.learns:
-        said.append("the quick model was no better than chance: a gate of 0.5 stops little")
+        said.append("the quick model was no better than guessing: its gate stops little")
     if made.counts.share > 0.01:
         said.append(f"{made.counts.share:.1%} of the rows cannot be read or have no target, and will be set aside")
     if found.ignored:
         said.append(f"not read: {', '.join(f'{name} ({why})' for name, why in found.ignored.items())}")
     return said
+
+
+def _measured(made: NewProject) -> dict[str, Any] | None:
+    base = made.base
+    if base is None:
+        return None
+    return {"metric": base.headline, "value": base.of(base.headline), "low": base.low, "guessing": base.naive}
+
+
+def _split(split_by: str) -> str:
+    return {"stratified": "at random, stratified", "random": "at random"}.get(split_by, f"by {split_by}")
 
 
 def _leaks(made: NewProject) -> list[tuple[str, str]]:

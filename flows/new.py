@@ -11,13 +11,14 @@ from penstock.baseline import Baseline, baseline
 from penstock.config import FeaturesConfig
 from penstock.infer import Inferred, infer
 from penstock.project_text import project_text, schema_text
+from tasks import memory
 from tasks.looking import Counts, count_all, look_at, settled
 from tasks.project import load_project
 from tasks.project_files import dataset_folder, require_free, write_project
 from tasks.settings import settings
 
 if TYPE_CHECKING:
-    from penstock.infer_target import Task
+    from penstock.task_type import TaskName
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def new(
     place: str,
     target: str,
     *,
-    task: Task | None = None,
+    task: TaskName | None = None,
     query: str = "",
     watermark: str = "",
     force: bool = False,
@@ -45,12 +46,14 @@ def new(
     """Write configs/NAME.yaml and configs/schemas/NAME.yaml for the rows of ``place``, and NAME's deployments.
 
     ``place``, ``query`` and ``watermark`` are those of `tasks.looking.look_at`. Raises ConfigError if the project
-    exists and ``force`` is not given, or its task cannot be trained; DataError if the rows cannot be read or used.
+    exists and ``force`` is not given; DataError if the rows cannot be read or used.
     Nothing is written then.
     """
     require_free(name, force)
     source, sample = look_at(place, target, query, watermark)
     found = infer(sample, source, target, task)
+    del sample
+    memory.give_back()  # reading all rows comes on top of what is left
     counts = count_all(found)
     better = settled(found, counts)
     if better.schema != found.schema:  # what is text now is no longer unreadable
@@ -79,10 +82,11 @@ def _baseline(found: Inferred) -> tuple[str, Baseline | None]:
     """How to split, and the baseline of it: at random where later rows, or a group's, lack a class."""
     features = features_of(found)
     rows = found.rows
-    for split_by in dict.fromkeys([found.split_by, "stratified"]):
+    target = found.target
+    for split_by in dict.fromkeys([found.split_by, found.by_chance]):
         needed = {"time": features.time, "group": features.group}.get(split_by)
         usable = rows.drop_nulls(needed) if needed else rows
-        base = baseline(usable, features, split_by, settings().cpus)
+        base = baseline(usable, features, split_by, settings().cpus, target.task, target.counts)
         if base is not None:
             return split_by, base
-    return "stratified", None
+    return found.by_chance, None

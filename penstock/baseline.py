@@ -3,86 +3,176 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from penstock.config import FeaturesConfig
+from penstock.config import EvaluateConfig, FeaturesConfig
 from penstock.features import encode_frame
 from penstock.intervals import auc_interval
+from penstock.judge import judge_of
+from penstock.task_type import MetricName, Target, TaskName
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 ROUNDS, FOLDS, MOST = 50, 3, 30_000
-PARAMS = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.2, "tree_method": "hist", "seed": 7, "verbosity": 0}
+SAMPLES = 200  # of the bootstrap
+PARAMS = {"max_depth": 4, "eta": 0.2, "tree_method": "hist", "seed": 7, "verbosity": 0}
+HEADLINE: dict[TaskName, MetricName] = {"binary": "auc", "multiclass": "macro_f1", "regression": "r2"}
+COSTS: dict[TaskName, MetricName] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
+POISSON = "count:poisson"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Scores of rows that the model had not seen. ``low``: the lower end of AUC's 95 % interval. ``entropy``: the log
-    loss of always answering the share of True. ``rows``: how many were scored."""
+    """Metrics on rows that the model had not seen, and of the answer that needs no model on the same rows.
 
-    auc: float
+    ``low``: the lower end of the 95 % interval of the headline metric. ``rows``: how many were scored. ``objective``:
+    what the quick model was trained by, where it is not the task's first.
+    """
+
+    task: TaskName
+    metrics: dict[str, float | None]
+    naive: dict[str, float | None]
     low: float
-    log_loss: float
-    entropy: float
     rows: int
     how: str
+    objective: str = ""
+    headline: MetricName = field(init=False)
+    cost: MetricName = field(init=False)
 
-    @property
-    def least_auc(self) -> float:
-        """The gate: halfway from chance to the lower end, so that only a broken model fails."""
-        return math.floor((0.5 + max(self.low, 0.5)) / 2 * 1000) / 1000
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headline", HEADLINE[self.task])
+        object.__setattr__(self, "cost", COSTS[self.task])
 
-    @property
-    def most_log_loss(self) -> float:
-        """The gate: what always answering the share of True costs; no lower, because shares change."""
-        return math.ceil(self.entropy * 1000) / 1000
+    def of(self, metric: str) -> float:
+        return self.metrics[metric] or 0.0
+
+    def guessing(self, metric: str) -> float:
+        """What the answer that needs no model has; an R2 of 0, because its mean is that of other rows."""
+        return 0.0 if metric == "r2" else self.naive[metric] or 0.0
 
     @property
     def learns(self) -> bool:
-        """Whether the baseline is better than chance beyond doubt."""
-        return self.low > 0.5
+        """Whether the baseline is better than guessing beyond doubt."""
+        return self.low > self.guessing(self.headline)
+
+    def least(self, metric: MetricName) -> float:
+        """The gate: halfway from guessing to the baseline (of the headline, to its lower end): only a broken model
+        fails. Rounded down to thousandths."""
+        found = self.low if metric == self.headline else self.of(metric)
+        base = self.guessing(metric)
+        return math.floor((base + max(found, base)) / 2 * 1000) / 1000
+
+    @property
+    def most_cost(self) -> float:
+        """The gate: what guessing costs, rounded up to three digits; no lower, because labels change."""
+        base = self.guessing(self.cost)
+        unit = 10.0 ** (math.floor(math.log10(base)) - 2) if base > 0 else 0.001
+        return float(f"{math.ceil(base / unit) * unit:.6g}")
+
+    @property
+    def saves(self) -> bool:
+        """Whether the baseline costs less than guessing."""
+        return self.of(self.cost) < self.guessing(self.cost)
 
 
-def baseline(rows: pl.DataFrame, features: FeaturesConfig, split_by: str, threads: int) -> Baseline | None:
-    """Scores out of fold: the later rows by a model of the earlier, whole groups, or stratified. None where a fold
-    lacks a class. ``rows``: typed; the label is Boolean and without nulls."""
+def baseline(
+    rows: pl.DataFrame, features: FeaturesConfig, split_by: str, threads: int, task: TaskName = "binary",
+    counts: bool = False,
+) -> Baseline | None:  # fmt: skip
+    """Scores out of fold: the later rows by a model of the earlier, whole groups, or by chance. None where a fold lacks
+    a class, or labels do not vary. ``rows``: typed; the label is of the task's type and without nulls.
+
+    ``counts``: squared error and count:poisson are both tried; the latter is taken where its RMSE is at most 1 % above,
+    because it predicts nothing below 0.
+    """
+    rows = rows.sample(MOST, seed=7) if len(rows) > MOST else rows
+    label, classes = _labels(rows, features.label, task)
+    folds = list(_folds(rows, features, split_by, label, task))
+    if not folds or not all(_able(label, learn, ask, classes, task) for learn, ask in folds):
+        return None
+    objectives = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+    found = _tried(rows, features, split_by, threads, task, label, classes, folds, objectives[task])
+    if counts and found:
+        other = _tried(rows, features, split_by, threads, task, label, classes, folds, POISSON)
+        if other and other.of("rmse") <= 1.01 * found.of("rmse"):
+            return other
+    return found
+
+
+def _tried(
+    rows: pl.DataFrame, features: FeaturesConfig, split_by: str, threads: int, task: TaskName, label: np.ndarray,
+    classes: tuple[str, ...], folds: list[tuple[np.ndarray, np.ndarray]], objective: str,
+) -> Baseline | None:  # fmt: skip
     import numpy as np
     import xgboost as xgb
 
-    rows = rows.sample(MOST, seed=7) if len(rows) > MOST else rows
-    label = rows[features.label].to_numpy()
+    params = {**PARAMS, "objective": objective, "nthread": threads} | ({"num_class": len(classes)} if classes else {})
     table = encode_frame(rows, features, _categories(rows, features))
-    folds = list(_folds(rows, features, split_by, label))
-    score = np.full(len(rows), np.nan)
+    score = np.full((len(rows), len(classes)) if classes else len(rows), np.nan, np.float32)
     for learn, ask in folds:
-        if not 0 < label[learn].sum() < len(learn) or not 0 < label[ask].sum() < len(ask):
-            return None
         data = xgb.DMatrix(table[learn], label[learn].astype(np.float32), enable_categorical=True, nthread=threads)
-        model = xgb.train({**PARAMS, "nthread": threads}, data, ROUNDS)
+        model = xgb.train(params, data, ROUNDS if not classes else max(10, ROUNDS * 3 // len(classes)))
         score[ask] = model.predict(xgb.DMatrix(table[ask], enable_categorical=True, nthread=threads))
-    asked = np.isfinite(score)
-    truth, chance = label[asked], np.clip(score[asked].astype(float), 1e-7, 1 - 1e-7)
-    found = auc_interval(truth, chance)
-    if found is None:
+    asked = np.isfinite(score.reshape(len(rows), -1)).all(1)
+    truth, score = label[asked], score[asked]
+    judge = judge_of(Target(task=task), classes, EvaluateConfig(), truth, score)
+    metrics = judge.measure(truth, score)
+    naive = next(iter(judge.naive(truth, label[folds[0][0]], None).values()))
+    low = _low(task, truth, score)
+    if low is None:
         return None
-    share = float(truth.mean())
     how = {"time": "later rows by a model of the earlier", "group": f"{FOLDS} folds of whole groups"}
-    return Baseline(
-        auc=found.value,
-        low=found.low,
-        log_loss=float(-np.mean(np.where(truth, np.log(chance), np.log1p(-chance)))),
-        entropy=-(share * math.log(share) + (1 - share) * math.log(1 - share)),
-        rows=int(asked.sum()),
-        how=how.get(split_by, f"{FOLDS} folds"),
-    )
+    return Baseline(task, metrics, naive, low, int(asked.sum()), how.get(split_by, f"{FOLDS} folds"),
+                    objective if objective == POISSON else "")  # fmt: skip
 
 
-def _folds(rows: pl.DataFrame, features: FeaturesConfig, split_by: str, label: np.ndarray) -> Any:
+def _low(task: TaskName, truth: np.ndarray, score: np.ndarray) -> float | None:
+    """The lower end of the headline metric's 95 % interval: DeLong's, or of the bootstrap's percentiles (Efron &
+    Tibshirani 1993, chapter 13). None where it cannot be told."""
     import numpy as np
-    from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+    from penstock.multiclass_metrics import macro_f1
+    from penstock.regression_metrics import regression_metrics
+
+    if task == "binary":
+        found = auc_interval(truth, score.astype(float))
+        return None if found is None else found.low
+    generator = np.random.default_rng(7)
+    values: list[float | None] = []
+    for _ in range(SAMPLES):
+        chosen = generator.integers(0, len(truth), len(truth))
+        if task == "multiclass":
+            values.append(macro_f1(truth[chosen], score[chosen]))
+        else:
+            values.append(regression_metrics(truth[chosen], score[chosen], None)["r2"])
+    known = [value for value in values if value is not None]
+    return float(np.quantile(known, 0.025)) if known else None
+
+
+def _labels(rows: pl.DataFrame, name: str, task: TaskName) -> tuple[np.ndarray, tuple[str, ...]]:
+    import numpy as np
+
+    if task != "multiclass":
+        return rows[name].to_numpy(), ()
+    classes, label = np.unique(rows[name].to_numpy().astype(str), return_inverse=True)
+    return label, tuple(classes.tolist())
+
+
+def _able(label: np.ndarray, learn: np.ndarray, ask: np.ndarray, classes: tuple[str, ...], task: TaskName) -> bool:
+    import numpy as np
+
+    if task == "regression":
+        return len(ask) > 1 and bool(label[learn].std() and label[ask].std())
+    count = len(classes) or 2
+    return all(len(np.unique(label[part])) == count for part in (learn, ask))
+
+
+def _folds(rows: pl.DataFrame, features: FeaturesConfig, split_by: str, label: np.ndarray, task: TaskName) -> Any:
+    import numpy as np
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
     if split_by == "time":
         order = np.argsort(rows[str(features.time)].to_numpy(), kind="stable")
@@ -90,7 +180,10 @@ def _folds(rows: pl.DataFrame, features: FeaturesConfig, split_by: str, label: n
         return [(order[:cut], order[cut:])]
     if split_by == "group":
         return GroupKFold(FOLDS).split(label, label, rows[str(features.group)].to_numpy())
-    folds = min(FOLDS, int(label.sum()), int((~label).sum()))
+    if task == "regression":
+        return KFold(FOLDS, shuffle=True, random_state=7).split(label)
+    _, counts = np.unique(label, return_counts=True)
+    folds = min(FOLDS, int(counts.min()))
     return StratifiedKFold(folds, shuffle=True, random_state=7).split(label, label) if folds > 1 else []
 
 

@@ -20,7 +20,7 @@ from penstock.section import Fraction, Section
 from penstock.source_config import SourceConfig
 from penstock.task_type import QUANTILE, LiveMetric, MetricName, TaskName
 from penstock.train_config import TrainConfig
-from penstock.yaml_errors import doubled_key, explained, unreadable
+from penstock.yaml_errors import doubled_key, explained, load, unreadable
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
 
@@ -266,7 +266,7 @@ def parse(text: str, where: str) -> Project:
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        tree = load(text)
     except yaml.YAMLError as error:
         raise unreadable(error, "The project's YAML", where) from None
     if not isinstance(tree, dict):

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from penstock.columns import Column as SchemaColumn
-from penstock.errors import ConfigError, DataError
+from penstock.errors import DataError
 from penstock.infer_names import clean_names
 from penstock.infer_roles import Column, assign_roles
-from penstock.infer_target import Target, Task, find_target, infer_target
+from penstock.infer_target import Target, find_target, infer_target
 from penstock.infer_values import infer_values, missing_words, number_style
 from penstock.reading import as_text, read_columns
 from penstock.source_config import SourceConfig
+from penstock.task_type import TASK_TYPES, TaskName
 
 if TYPE_CHECKING:
     import polars as pl
 
-TRAINABLE: tuple[Task, ...] = ("binary",)
 LEAST = 20  # rows
 
 
@@ -45,15 +45,19 @@ class Inferred:
 
     @property
     def split_by(self) -> str:
-        """By time where rows have one, else by group, else stratified."""
-        return "time" if self.names("time") else "group" if self.names("group") else "stratified"
+        """By time where rows have one, else by group, else by chance."""
+        return "time" if self.names("time") else "group" if self.names("group") else self.by_chance
+
+    @property
+    def by_chance(self) -> str:
+        """Stratified where there are classes, else random."""
+        return "stratified" if TASK_TYPES[self.target.task].has_classes else "random"
 
 
-def infer(frame: pl.DataFrame, source: SourceConfig, target: str, task: Task | None = None) -> Inferred:
+def infer(frame: pl.DataFrame, source: SourceConfig, target: str, task: TaskName | None = None) -> Inferred:
     """Decide everything from ``frame``, the sample under its own names. ``source``: how it was read so far.
 
-    Raises DataError if the target is not there, has one value, or nothing is left to learn from; ConfigError for a task
-    that cannot be trained.
+    Raises DataError if the target is not there or cannot be learnt, or nothing is left to learn from.
     """
     if len(frame) < LEAST:
         raise DataError(f"The source has {len(frame)} rows.", where=str(source), allowed=f"at least {LEAST}",
@@ -63,26 +67,18 @@ def infer(frame: pl.DataFrame, source: SourceConfig, target: str, task: Task | N
     there = find_target(target, frame.columns)
     here = clean_names(frame.columns) if source.call is None else {name: name for name in frame.columns}
     label = here[there]
-    if source.call is not None:
-        _require_ready(frame, there, ignored, source)
     source = _with_words(frame, source, here, ignored)
     texts = {here[name]: as_text(frame[name], source).alias(here[name]) for name in frame.columns}
     found = infer_target(texts[label], source, task)
-    if found.task not in TRAINABLE:
-        raise ConfigError(
-            f"The target `{there}` asks for {found.task}, which Penstock cannot train yet.",
-            found=found.why,
-            allowed=", ".join(TRAINABLE),
-            next_step="name a target of two values, or make one of it in the source"
-            + (", such as whether it is above a threshold" if found.task == "regression" else ""),
-        )
+    if source.call is not None:
+        _require_ready(frame, there, ignored, source, found.task)
     columns = []
     for name in frame.columns:
         values = infer_values(texts[here[name]], here[name], source)
         if source.call is not None:
             values = replace(values, dtype=_exact(frame.schema[name]), formats=())
-        if here[name] == label:
-            values = replace(values, dtype="Boolean", formats=(), words=found.words)
+        elif here[name] == label:
+            values = replace(values, dtype=found.dtype, formats=(), words=found.words)
         columns.append(Column(here[name], name, values, "left out", values.why, values.check))
     source = _with_formats(source, columns)
     return _with_roles(frame, source, columns, found, label, ignored)
@@ -102,11 +98,12 @@ def _with_roles(
     rows = rows.filter(rows[label].is_not_null())
     check = f"{gaps:,} rows without it are set aside" if gaps else ""
     columns = [
-        replace(each, role="target", why=target.why, check="; ".join(filter(None, [*target.checks, check])), distinct=2)
+        replace(each, role="target", why=target.why, check="; ".join(filter(None, [*target.checks, check])),
+                distinct=target.classes)
         if each.name == label else each
         for each in columns
     ]  # fmt: skip
-    columns = assign_roles(columns, rows, label)
+    columns = assign_roles(columns, rows, label, target.task)
     if not any(column.role in ("categorical", "numeric") for column in columns):
         raise DataError(
             "Nothing is left to learn from.",
@@ -116,20 +113,21 @@ def _with_roles(
     return Inferred(source, tuple(columns), target, label, rows, ignored)
 
 
-def _require_ready(frame: pl.DataFrame, target: str, ignored: dict[str, str], source: SourceConfig) -> None:
+def _require_ready(
+    frame: pl.DataFrame, target: str, ignored: dict[str, str], source: SourceConfig, task: TaskName
+) -> None:
     """Raise DataError unless the frame of a function can be taken as it is: nothing reads or renames it later."""
-    import polars as pl
-
     wrong = dict(ignored)
-    if frame.schema[target] != pl.Boolean:
-        wrong[target] = f"the target is {frame.schema[target]}, not Boolean"
+    able = TASK_TYPES[task].label_types
+    if str(frame.schema[target]) not in able:
+        wrong[target] = f"the target is {frame.schema[target]}, and {task} takes {', '.join(able)}"
     wrong |= {name: f"{kind} has a zone" for name, kind in frame.schema.items() if getattr(kind, "time_zone", None)}
     if wrong:
         raise DataError(
             "The function's rows cannot be taken as they are.",
             where=str(source.call),
             found="; ".join(f"{name}: {why}" for name, why in wrong.items())[:400],
-            next_step="change them in the function: cast the target to Boolean, drop or convert the others",
+            next_step="change them in the function: cast the target, drop or convert the others; or say another --task",
         )
 
 

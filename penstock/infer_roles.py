@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from penstock.infer_leaks import LEAK, SUSPECT, alone, is_copy
+from penstock.infer_leaks import LEAK, SUSPECT, is_copy, tells
 from penstock.infer_values import Values
+from penstock.task_type import TaskName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Role = Literal["target", "time", "group", "id", "categorical", "numeric", "leak", "left out"]
 MANY = 1000  # categories; more are left out
 NOTABLE = 100
+ASKED = 30_000  # rows by which leaks are told
 PER_CATEGORY = 5  # rows; fewer on average tell nothing of a category
 ID_NAME = re.compile(
     r"(^|_)(id|ids|uuid|guid|key|index|idx|no|nr|number|row|record|rownum|serial)($|_)|[a-z]Id$|ID$", re.IGNORECASE
@@ -45,9 +47,11 @@ class Column:
     distinct: int = 0
 
 
-def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str) -> list[Column]:
-    """``columns`` with their roles. ``rows``: typed values under the names here, the Boolean target among them."""
-    label = rows[target].to_numpy()
+def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str, task: TaskName) -> list[Column]:
+    """``columns`` with their roles. ``rows``: typed values under the names here, and the target without gaps."""
+    import polars as pl
+
+    label = (rows[target].rank("dense") if task == "multiclass" else rows[target]).to_numpy()
     found = [column if column.name == target else _basic(column, rows[column.name]) for column in columns]
     time = _time(found)
     found = [
@@ -59,7 +63,9 @@ def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str) -> list
     found = [
         replace(each, role="group", why=_group_why(each, rows), check="") if each is group else each for each in found
     ]
-    return [_unless_leak(column, rows[column.name], label) for column in found]
+    few = rows.with_columns(pl.Series(target, label)).gather_every(-(-len(rows) // ASKED))
+    label = few[target].to_numpy()
+    return [_unless_leak(column, few[column.name], label, task) for column in found]
 
 
 def _basic(column: Column, values: pl.Series) -> Column:
@@ -151,15 +157,16 @@ def _group_why(column: Column, rows: pl.DataFrame) -> str:
     return f"{column.distinct:,} values of {len(rows) / column.distinct:.1f} rows each: rows belong together"
 
 
-def _unless_leak(column: Column, values: pl.Series, label: np.ndarray) -> Column:
+def _unless_leak(column: Column, values: pl.Series, label: np.ndarray, task: TaskName) -> Column:
     if column.role not in ("categorical", "numeric"):
         return column
-    if is_copy(values, label):
+    if is_copy(values, label, task):
         return replace(column, role="leak", why="a copy of the target", check="known only afterwards?")
-    tells = alone(values, label)
-    if tells >= LEAK:
-        return replace(column, role="leak", why=f"alone tells the target (AUC {tells:.4f})",
+    found, measure = tells(values, label, task), "R2 of ranks" if task == "regression" else "AUC"
+    if found >= LEAK:
+        return replace(column, role="leak", why=f"alone tells the target ({measure} {found:.4f})",
                        check="known before the prediction is made? then move it to the features")  # fmt: skip
-    if tells >= SUSPECT:
-        return replace(column, check=f"alone has an AUC of {tells:.3f}: is it known before?")
+    if found >= SUSPECT:
+        said = f"alone tells much ({measure} {found:.3f}): is it known before?"
+        return replace(column, check="; ".join(filter(None, [column.check, said])))
     return column

@@ -20,18 +20,30 @@ def multiclass_metrics(label: np.ndarray, score: np.ndarray) -> dict[str, float 
     from sklearn.metrics import roc_auc_score
 
     table = confusion(label, score)
-    hits, rows, called = np.diag(table), table.sum(1), table.sum(0)
+    hits, rows = np.diag(table), table.sum(1)
     there = np.flatnonzero(rows)
-    f1 = 2 * hits[there] / (rows[there] + called[there])
     aucs = [roc_auc_score(label == number, score[:, number]) for number in there] if len(there) > 1 else []
     truth = score[np.arange(len(label)), label].astype(np.float64)
     return {
         "accuracy": float(hits.sum() / len(label)),
         "balanced_accuracy": float((hits[there] / rows[there]).mean()),
-        "macro_f1": float(f1.mean()),
+        "macro_f1": _macro_f1(table),
         "macro_auc": float(np.mean(aucs)) if aucs else None,
         "log_loss": float(-np.log(np.clip(truth, 1e-15, 1)).mean()),
     }
+
+
+def macro_f1(label: np.ndarray, score: np.ndarray) -> float:
+    """That metric alone."""
+    return _macro_f1(confusion(label, score))
+
+
+def _macro_f1(table: np.ndarray) -> float:
+    import numpy as np
+
+    hits, rows, called = np.diag(table), table.sum(1), table.sum(0)
+    there = np.flatnonzero(rows)
+    return float((2 * hits[there] / (rows[there] + called[there])).mean())
 
 
 def confusion(label: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from penstock.baseline import Baseline
+from penstock.gate_text import gate_lines
 from penstock.infer import Inferred
 from penstock.infer_roles import Column
 from penstock.source_config import SourceConfig
@@ -77,14 +78,15 @@ def project_text(
         f"  test: {TEST}",
         "",
         "train:",
+        *_task_lines(found, base),
         "  rounds: 500",
         "  early_stopping_rounds: 20",
         "  params: { max_depth: 6, eta: 0.1 } # XGBoost's own names",
         "",
-        *_gate_lines(found, base, rows),
+        *gate_lines(found.target, base, rows * TEST),
         "",
         "package:",
-        f"  purpose: {scalar(f'Says how likely it is that {label} is {found.target.positive}.')} # say it better",
+        f"  purpose: {scalar(_purpose(found))} # say it better",
         '  intended_use: "" # who may use it for which decision, and for which not',
         "  unknown_category: missing # or `reject`: a category that training never saw is a 4xx",
         "",
@@ -173,42 +175,30 @@ def _left_out(found: Inferred) -> list[str]:
     ]
 
 
+def _purpose(found: Inferred) -> str:
+    return {
+        "binary": f"Says how likely it is that {found.label} is {found.target.positive}.",
+        "multiclass": f"Says which {found.label} a row has.",
+        "regression": f"Says how large {found.label} will be.",
+    }[found.target.task]
+
+
+def _task_lines(found: Inferred, base: Baseline | None) -> list[str]:
+    target = found.target
+    lines = [f"  task: {target.task} # {comment(target.why)}"]
+    if base is not None and base.objective:
+        lines.append(f"  objective: {base.objective} # counts; a quick model by it was as good, and none is below 0")
+    if target.imbalanced:
+        lines.append("  # class_weights: balanced # rare classes count more; probabilities are then no shares of rows")
+    return lines
+
+
 def _split_reason(split_by: str) -> str:
     return {
         "time": "the last rows judge, those before them choose: as it will be when it serves",
         "group": "rows of one group are never in two splits",
-    }.get(split_by, "at random, with the same share of True in each")
-
-
-def _gate_lines(found: Inferred, base: Baseline | None, rows: int) -> list[str]:
-    judged = rows * TEST
-    share = min(found.target.share, 1 - found.target.share)
-    lines = ["gate: # what a candidate must be to become a release; bounds are inclusive", "  metrics:"]
-    if base is None or not base.learns:
-        why = (
-            "no baseline could be made" if base is None else f"a quick model had {base.auc:.3f}: no better than chance"
-        )
-        lines += [
-            f"    # CHECK: {why}. Raise `min` before you rely on a release.",
-            "    auc: { min: 0.5, max_loss: 0.02 }",
-        ]
-    else:
-        lines += [
-            f"    # a quick model ({base.how}; {base.rows:,} rows) had AUC {base.auc:.3f} (95 %: from {base.low:.3f});",
-            "    # `min` is halfway from chance to that: it stops a broken model, not a mediocre one. Raise it.",
-            f"    auc: {{ min: {base.least_auc}, max_loss: 0.02 }} # at most 0.02 below the champion on the same rows",
-        ]
-    if base is not None and base.learns and base.log_loss < base.entropy:
-        lines += [
-            f"    # always answering the share of True has {base.entropy:.3f}, the quick model had {base.log_loss:.3f}",
-            f"    log_loss: {{ max: {base.most_log_loss} }}",
-        ]
-    lines += [
-        f"  min_rows: {max(1, min(1000, math.floor(judged * 0.8)))} # test rows; about {judged:,.0f} are expected",
-        f"  min_positives: {max(1, min(50, math.floor(judged * share * 0.5)))} # test rows of the rarer class; about "
-        f"{judged * share:,.0f} are expected",
-    ]
-    return lines
+        "random": "at random",
+    }.get(split_by, "at random, with the same share of each class")
 
 
 def _allowed(invalid: float) -> float:

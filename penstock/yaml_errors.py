@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from penstock.allowed_values import allowed as allowed_values
 from penstock.errors import ConfigError
 
 
@@ -45,15 +46,61 @@ def explained(error: ValidationError, root: type[BaseModel], node: yaml.Node | N
         step = f"add `{path[-1]}:`; `penstock schema` says what it may be"
     else:
         message = re.sub(r"^(Value|Assertion) error, ", "", first["msg"])
+        path = _there(node, path)  # pydantic adds the parts of a union
+        dotted = ".".join(str(part) for part in path)
         what = f"`{dotted}` is not right: {message}." if dotted else f"{message}."
         value = first["input"]
         told = first["type"] != "secret" and not isinstance(value, dict | list | BaseModel)
         found = repr(value) if told else ""
-        allowed = str(first.get("ctx", {}).get("expected", first.get("ctx", {}).get("pattern", "")))
+        path = _named(node, path, message) if first["type"] == "value_error" else path
+        allowed = _allowed(root, path)
         step = "change the value and run the command again"
     if len(problems) > 1:
         step += f" ({len(problems) - 1} more problem{'s' if len(problems) > 2 else ''} after this one)"
     return ConfigError(what, where=f"{where}:{_line(node, path)}", found=found, allowed=allowed, next_step=step)
+
+
+def load(text: str) -> Any:
+    """The tree of ``text``. A key is what is written: `on` is no truth value. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)  # noqa: S506  # a safe one
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        for key, _ in getattr(node, "value", ()):
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
+def _there(node: yaml.Node | None, path: list[Any]) -> list[Any]:
+    """``path`` as far as the text has it."""
+    for place, part in enumerate(path):
+        following = _child(node, part)
+        if following is None:
+            return path[:place]
+        node = following[1]
+    return path
+
+
+def _named(node: yaml.Node | None, path: list[Any], message: str) -> list[Any]:
+    """``path``, or the key below it that a rule's message names first and the text has."""
+    for name in re.findall(r"`([A-Za-z_.]+)[`:]", message):
+        longer = [*path, *name.split(".")]
+        if _there(node, longer) == longer:
+            return longer
+    return path
+
+
+def _allowed(root: type[BaseModel], path: list[Any]) -> str:
+    """What the deepest key of ``path`` that is a field of a section may be."""
+    for end in range(len(path), 0, -1):
+        section = _section(root, path[: end - 1])
+        fields = {field.alias or name: field for name, field in (section.model_fields if section else {}).items()}
+        if path[end - 1] in fields:
+            field = fields[path[end - 1]]
+            return allowed_values(field.annotation, tuple(field.metadata))
+    return ""
 
 
 def _keys(section: type[BaseModel]) -> list[str]:
@@ -82,17 +129,21 @@ def _line(node: yaml.Node | None, path: list[Any]) -> int:
     """The line of the deepest key of ``path`` that the text has (1-based)."""
     line = 1
     for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
+        following = _child(node, part)
+        if following is None:
             break
+        line, node = following
     return line
+
+
+def _child(node: yaml.Node | None, part: Any) -> tuple[int, yaml.Node] | None:
+    """The line (1-based) and the value of a key or an item."""
+    if isinstance(node, yaml.MappingNode):
+        pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        return (pair[0].start_mark.line + 1, pair[1]) if pair else None
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line + 1, node.value[part]
+    return None
 
 
 def doubled_key(node: yaml.Node | None, prefix: str = "") -> tuple[str, int] | None:

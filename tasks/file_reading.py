@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +26,37 @@ def read_rows(path: Path, source: SourceConfig, where: str, start: int = 0, coun
 
     Rows without any value, such as a blank line, are left out.
     """
-    import polars as pl
-
     with readable(where):
         if source.format == "jsonl":
             frame = _json_rows(path, where, start, count)
         else:
             frame = _scan(path, source, where).slice(start, count).collect(engine="streaming")
-        if frame.width < 2:
-            return frame
-        blank = pl.col(pl.String).str.strip_chars() == ""
-        gaps = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        if source.format == "csv" and not gaps.any():
-            gaps = frame.select(pl.all_horizontal(blank.fill_null(True))).to_series()
-        return frame.filter(~gaps) if gaps.any() else frame
+        return _without_blank(frame, source)
+
+
+def read_pieces(path: Path, source: SourceConfig, where: str, rows: int) -> Iterator[pl.DataFrame]:
+    """All rows as `read_rows` has them, about ``rows`` at a time and in any order, so that memory stays bounded."""
+    with readable(where):
+        if source.format == "jsonl":
+            lines = _json_lines(path, where)
+            while chunk := list(itertools.islice(lines, rows)):
+                yield _without_blank(_json_frame(chunk), source)
+        else:
+            for frame in _scan(path, source, where).collect_batches(chunk_size=rows, lazy=True, maintain_order=False):
+                yield _without_blank(frame, source)
+
+
+def _without_blank(frame: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
+    """Without rows that have no value at all; a file of one column keeps them."""
+    import polars as pl
+
+    if frame.width < 2:
+        return frame
+    blank = pl.col(pl.String).str.strip_chars() == ""
+    gaps = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    if source.format == "csv" and not gaps.any():
+        gaps = frame.select(pl.all_horizontal(blank.fill_null(True))).to_series()
+    return frame.filter(~gaps) if gaps.any() else frame
 
 
 def count_rows(path: Path, source: SourceConfig, where: str) -> int:
@@ -101,12 +118,16 @@ def _json_lines(path: Path, where: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Path, where: str, start: int, count: int | None) -> pl.DataFrame:
+    stop = None if count is None else start + count
+    return _json_frame(itertools.islice(_json_lines(path, where), start, stop))
+
+
+def _json_frame(lines: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """Every value as text: types are the schema's, and a column of JSON may have several."""
     import polars as pl
 
     columns: dict[str, list[str | None]] = {}
-    stop = None if count is None else start + count
-    for rows, row in enumerate(itertools.islice(_json_lines(path, where), start, stop)):
+    for rows, row in enumerate(lines):
         for name in row:
             if name not in columns:
                 columns[name] = [None] * rows

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from penstock.batch import Batch
@@ -18,7 +18,7 @@ from penstock.columns import Column
 from penstock.errors import DataError
 from penstock.reading import read_columns
 from penstock.source_config import SourceConfig
-from tasks.file_reading import count_rows, read_rows
+from tasks.file_reading import count_rows, read_pieces, read_rows
 from tasks.settings import settings
 from tasks.source_files import SourceFile, find_files, plain_file
 from tasks.store import write_atomic
@@ -26,6 +26,7 @@ from tasks.store import write_atomic
 if TYPE_CHECKING:
     import polars as pl
 
+PIECE = 20_000  # rows
 BATCH = re.compile(r"(?P<file>.+)-(?P<stamp>[0-9a-f]{12})(\.p(?P<part>\d{4}))?")
 
 
@@ -43,9 +44,18 @@ class FileSource:
         frame = self.raw(file, start, count)
         if file not in find_files(self.source.files or ""):
             raise DataError("A file changed while it was read.", where=file.url, next_step="run the command again")
+        return self._typed(frame, f"{file.url}, batch {name}")
+
+    def pieces(self) -> Iterator[Batch]:
+        """The rows of all batches, PIECE or so at a time: to look at, not to keep."""
+        for file in {file.stamp: file for file in reversed(find_files(self.source.files or ""))}.values():
+            for frame in read_pieces(plain_file(file, self._encoding), self.source, file.url, PIECE):
+                yield self._typed(frame, file.url)
+
+    def _typed(self, frame: pl.DataFrame, where: str) -> Batch:
         if self.source.format == "jsonl":
             frame = _with_gaps(frame, self.source, self.columns)
-        rows, unread = read_columns(frame, self.columns, self.source, f"{file.url}, batch {name}")
+        rows, unread = read_columns(frame, self.columns, self.source, where)
         return Batch(rows, unread=tuple(unread))
 
     def raw(self, file: SourceFile, start: int, count: int | None) -> pl.DataFrame:

@@ -120,11 +120,10 @@ def settled(found: Inferred, counts: Counts) -> Inferred:
 
 def _batches(found: Inferred) -> Iterator[Batch]:
     source, columns = found.source, found.schema
-    reader = (
-        FileSource(source, columns) if source.files else
-        SqlSource(source, columns, set) if source.sql else
-        load_function(str(source.call), "SOURCE")
-    )  # fmt: skip
+    if source.files:
+        yield from FileSource(source, columns).pieces()
+        return
+    reader = SqlSource(source, columns, set) if source.sql else load_function(str(source.call), "SOURCE")
     for name in reader.names():
         yield reader.read(name)
 

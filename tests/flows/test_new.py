@@ -138,8 +138,6 @@ WRONG = {
     "an Excel file": ("PK\x03\x04", "y", DataError, "Excel"),
     "a JSON array": ('[{"a": 1}]', "y", DataError, "JSON array"),
     "not text": ("a\0b\n", "y", DataError, "not text"),
-    "a number": (CLEAN, "a", ConfigError, "regression, which Penstock cannot train yet"),
-    "three classes": (CLEAN, "b", ConfigError, "multiclass, which Penstock cannot train yet"),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config import json_schema, parse
+from penstock.config import Project, json_schema, parse
 from penstock.errors import ConfigError, PenstockError
 
 GOOD = """\
@@ -76,6 +76,63 @@ def test_a_mistake_names_file_line_and_key(old: str, new: str, where: str, said:
     assert error.where.startswith("configs/flights.yaml") and where in error.where, error
     assert any(part in error.text() for part in said.split("|")), error
     assert error.next_step
+
+
+WRONG = {  # what is added to a section, the key that has to be named, what is allowed
+    "data": ("on_invalid: drop", "data.on_invalid", "quarantine or fail"),
+    "data ": ("source: 5", "data.source", "a mapping with call, files"),
+    "features": ("numeric: distance", "features.numeric", "a list of text"),
+    "split": ("test: 0.7", "split.test", "a number above 0 below 0.5"),
+    "split ": ("by: tme", "split.by", "time, random, stratified or group"),
+    "train": ("task: ranking", "train.task", "binary, multiclass or regression"),
+    "train ": ("rounds: 0", "train.rounds", "a whole number from 1 up to 100000"),
+    "train  ": ("objective: reg:gamma", "objective: reg:gamma", "binary:logistic"),
+    "evaluate": ("threshold_metric: auc", "evaluate.threshold_metric", "f1, accuracy or youden"),
+    "gate": ("ties: keep", "gate.ties", "keep_current or accept"),
+    "gate ": ("metrics: {auc: {min: high}}", "gate.metrics.auc.min", "a number"),
+    "gate  ": ("metrics: {rmse: {max: 1}}", "rmse", "auc, average_precision"),
+    "package": ("max_rows: none", "package.max_rows", "a whole number from 1"),
+    "serve": ("timeout_seconds: 900", "serve.timeout_seconds", "a number above 0 up to 300"),
+    "rollout": ("steps: [0]", "rollout.steps.0", "a list of a whole number from 1 up to 99"),
+    "rollout ": ("steps: [50, 25]", "steps", "must rise"),
+    "monitor": ("at_once: [scema]", "monitor.at_once.0", "schema, value, prediction"),
+    "monitor ": ("ks: 2", "monitor.ks", "a number from 0 up to 1"),
+    "labels": ("period: year", "labels.period", "day, week or month"),
+    "retrain": ("on: [drift]", "retrain.on.0", "value drift, prediction drift"),
+    "retrain ": ("enabled: maybe", "retrain.enabled", "true or false"),
+    "retrain  ": ("metric: rmse", "retrain.metric", "auc, accuracy"),
+    "alerts": ("ops: [gates]", "alerts.ops.0", "approval"),
+}
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_a_wrong_value_in_any_section_names_file_line_key_and_what_is_allowed(place: str) -> None:
+    section, (wrong, key, allowed) = place.strip(), WRONG[place]
+    lines = GOOD.splitlines()
+    name = wrong.partition(":")[0]
+    if f"{section}:" in lines:
+        start = lines.index(f"{section}:")
+        end = next((i for i in range(start + 1, len(lines)) if not lines[i].startswith(" ")), len(lines))
+        lines[start + 1 : end] = [each for each in lines[start + 1 : end] if not each.startswith(f"  {name}:")]
+        lines = [each for each in lines if not each.startswith("    auc")] if name == "metrics" else lines
+        lines.insert(start + 1, f"  {wrong}")
+    else:
+        lines += [f"{section}:", f"  {wrong}"]
+    error = refused("\n".join(lines))
+    said = error.text()
+    assert error.where == f"configs/flights.yaml:{lines.index(f'  {wrong}') + 1}", said
+    assert key in error.what, said
+    assert allowed in f"{error.allowed} {error.what}", said
+
+
+def test_every_section_of_the_file_has_a_wrong_value_above() -> None:
+    sections = {field.alias or name for name, field in Project.model_fields.items()} - {"name", "schema"}
+    assert sections <= {place.strip() for place in WRONG}
+
+
+def test_a_key_is_what_is_written() -> None:
+    """To YAML `on` is a truth value."""
+    assert parse(GOOD + "retrain:\n  on: [value drift]\n", "x.yaml").retrain.on == ("value drift",)
 
 
 def test_a_near_miss_is_suggested() -> None:
