@@ -75,7 +75,7 @@ def _type(kind: typing.Any) -> str:
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if origin is tuple:
-        return "list of names"
+        return f"list of {'values' if typing.get_origin(arguments[0]) in (typing.Union, UnionType) else 'names'}"
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a section" if kind is not Bound else "a bound"
     return {str: "text", int: "whole number", float: "number", bool: "true, false"}.get(kind, str(kind))

@@ -102,7 +102,9 @@ def _searched(
     ended: Callable[[list[Trial]], None],
 ) -> tuple[list[Trial], bool]:
     """(the trials by number, whether time ran out before all were made)."""
-    study, spans = _study(tune, lower), {name: _distribution(name, each) for name, each in tune.space.items()}
+    study = _study(tune, lower)
+    # by name: what is drawn depends on the order, and a config read back from a record has another one
+    spans = {name: _distribution(name, each) for name, each in sorted(tune.space.items())}
     budget = float("inf") if tune.time_budget_minutes is None else tune.time_budget_minutes * 60
     trials: list[Trial] = []
     spent = 0.0  # seconds, those of the runs that were killed among them

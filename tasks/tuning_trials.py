@@ -50,6 +50,7 @@ class Trainer:
         losses: list[float] = []
         rounds: list[int] = []
         values: list[float] = []
+        fold = 0
         try:
             for fold, rows in enumerate(self.folds):
                 fitted = self._fit(rows, config, losses, earlier)
@@ -57,9 +58,10 @@ class Trainer:
                 rounds.append(fitted.best_iteration + 1)
                 values.append(self._value(fitted, rows.measuring, config))
                 if fold + 1 < len(self.folds) and is_hopeless(losses[-1], len(losses) - 1, earlier):
-                    raise _GivenUpError(f"fold {fold + 1}")
+                    raise _GivenUpError("the last round")
         except _GivenUpError as given_up:
-            reason = f"above the median of earlier trials after {given_up}"
+            where = f" of fold {fold + 1}" if len(self.folds) > 1 else ""
+            reason = f"above the median of earlier trials after {given_up}{where}"
             return Trial(
                 number=number, params=params, state="pruned", losses=tuple(losses), rounds=tuple(rounds), reason=reason
             )

@@ -66,6 +66,7 @@ def test_equal_inputs_give_equal_trials_whatever_runs_at_once(data, monkeypatch)
     together = data.tune()
     monkeypatch.setattr(tuning, "at_once", lambda *arguments: 1)
     assert data.tune() == together
+    assert data.tune(space=dict(reversed(SPACE.items()))) == together  # a record's config is sorted
     made = trials(together)
     assert [trial.number for trial in made] == list(range(12))
     assert len({json.dumps(trial.params, sort_keys=True) for trial in made}) > 6
