@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from penstock.errors import TrainingError
 from penstock.tune_config import TuneConfig
 from penstock.tuning import Trial
-from tasks import store, tuning
+from tasks import store, tuning, tuning_trials
 from tasks.settings import settings
 from tasks.tuning import tune_model
 from tasks.tuning_trials import Trainer
@@ -117,6 +118,51 @@ def test_a_metric_of_the_task_is_made_as_large_as_it_can_be(data):
     values = [trial.value for trial in trials(tuned) if trial.value is not None]
     assert tuned.metric == "auc" and not tuned.lower_is_better
     assert tuned.value == max(values) and 0.5 < tuned.value <= 1
+
+
+@pytest.mark.parametrize(("task", "metric", "best"), [("multiclass", "macro_f1", max), ("regression", "mae", min)])
+def test_classes_and_numbers_are_searched_for_in_folds_too(checkout, monkeypatch, task, metric, best):
+    checkout.task(task)
+    tuned = Tuning(monkeypatch).tune(trials=4, folds=2, metric=metric)
+    values = [trial.value for trial in trials(tuned) if trial.value is not None]
+    assert tuned.failed == 0 and len(set(values)) > 1
+    assert tuned.value == best(values) and tuned.train.task == task
+
+
+def test_data_that_pass_the_memory_budget_stay_in_files_and_give_the_same(data, monkeypatch):
+    within = data.tune(trials=4)
+    monkeypatch.setattr(tuning, "needs_external_memory", lambda *arguments: True)
+    prefixes = []
+    real = tuning_trials.fit
+    monkeypatch.setattr(
+        tuning_trials, "fit", lambda *rows, **more: prefixes.append(more["cache_prefix"]) or real(*rows, **more)
+    )
+    assert data.tune(trials=4) == within
+    assert len(prefixes) == len(set(prefixes)) == 4
+    assert not any(settings().store.joinpath("tmp").iterdir())
+
+
+def test_an_error_stops_what_is_being_trained_beside_it(data, monkeypatch):
+    """What is not foreseen in one trial ends the others at their next round, so that nobody waits for them."""
+    real, begun, stopped = Trainer.run, threading.Event(), []
+
+    def broken(self, number, params, earlier):
+        if number == 0:
+            assert begun.wait(60)
+            raise RuntimeError("not foreseen")
+        begun.set()
+        assert self.stop.wait(60)
+        try:
+            return real(self, number, params, earlier)
+        except tuning_trials.StoppedError:
+            stopped.append(number)
+            raise
+
+    monkeypatch.setattr(tuning, "at_once", lambda *arguments: 2)
+    monkeypatch.setattr(Trainer, "run", broken)
+    with pytest.raises(RuntimeError, match="not foreseen"):
+        data.tune(trials=2, batch=2)
+    assert stopped == [1]
 
 
 def test_a_time_budget_ends_the_search_and_is_recorded_as_not_reproducible(data):
