@@ -14,6 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from penstock.config import Bound, Project
 from penstock.source_config import SourceConfig, SqlConfig
+from penstock.tune_config import Dimension
+from penstock.yaml_errors import without_none
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
 HEAD = """\
@@ -27,12 +29,17 @@ allowed. `penstock schema` prints the same as JSON Schema. This page is made by 
 def page() -> str:
     parts = [HEAD, _table(Project)]
     for name, field in Project.model_fields.items():
-        section = field.annotation
+        section = without_none(field.annotation)
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
             if name == "data":
                 for title, part in (("data.source", SourceConfig), ("data.source.sql", SqlConfig)):
                     parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
+            if name == "tune":
+                parts += [
+                    f"### A parameter of tune.space\n\n{inspect.cleandoc(Dimension.__doc__ or '')}\n",
+                    _table(Dimension),
+                ]
             if name == "gate":
                 parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
     return "\n".join(parts)
@@ -68,7 +75,7 @@ def _type(kind: typing.Any) -> str:
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if origin is tuple:
-        return "list of names"
+        return f"list of {'values' if typing.get_origin(arguments[0]) in (typing.Union, UnionType) else 'names'}"
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a section" if kind is not Bound else "a bound"
     return {str: "text", int: "whole number", float: "number", bool: "true, false"}.get(kind, str(kind))

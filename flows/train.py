@@ -26,6 +26,7 @@ from tasks.retraining import answering
 from tasks.serving_env import prepare_serving, serving_requirements
 from tasks.splitting import split_dataset
 from tasks.training import train_model
+from tasks.tuning import tune_model
 from tasks.validation import validate_dataset
 
 if TYPE_CHECKING:
@@ -69,7 +70,18 @@ def _trained(project: Project, revision: str) -> Outcome:
     serving = prepare_serving.submit(requirements)
     if not is_planning():
         start_builder()
-    model = train_model(splits, project.features, project.train)
+    tuned = None
+    if project.tune:
+        tuned = tune_model(
+            dataset,
+            splits,
+            project.features,
+            project.split,
+            project.train,
+            project.tune,
+            project.evaluate.judging,
+        )
+    model = train_model(splits, project.features, tuned.train if tuned else project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate, target)
     baseline = None
     if champion:
@@ -107,6 +119,7 @@ def _trained(project: Project, revision: str) -> Outcome:
         decision=decision,
         package=package,
         check=check,
+        tuned=tuned,
     )
     release = register(candidate)
     return _told(candidate, release, project)

@@ -8,6 +8,7 @@ import json
 from penstock.errors import Rejected
 from penstock.gate import Decision
 from penstock.refs import Checked, Dataset, Evaluation, FileRef, InfraCheck, Model, Package, Profiles, Splits, Value
+from penstock.tuning import Tuned
 
 
 class Lineage(Value):
@@ -44,7 +45,8 @@ class Champion(Value):
 
 
 class Candidate(Value):
-    """One training run's whole result. `package` and `check` are None when a gate closed before them."""
+    """One training run's whole result. `package` and `check` are None when a gate closed before them; `tuned` is where
+    no parameters were searched for."""
 
     lineage: Lineage
     dataset: Dataset
@@ -58,6 +60,7 @@ class Candidate(Value):
     decision: Decision
     package: Package | None
     check: InfraCheck | None
+    tuned: Tuned | None = None
 
 
 class Release(Value):

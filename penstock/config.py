@@ -20,6 +20,7 @@ from penstock.section import Fraction, Section
 from penstock.source_config import SourceConfig
 from penstock.task_type import QUANTILE, LiveMetric, MetricName, TaskName
 from penstock.train_config import TrainConfig
+from penstock.tune_config import TuneConfig
 from penstock.yaml_errors import doubled_key, explained, load, unreadable
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")]
@@ -117,6 +118,11 @@ class EvaluateConfig(Section):
     min_slice_rows: int = Field(default=200, ge=1, description="Smaller slices are shown but not gated.")
     calibration_bins: int = Field(default=15, ge=2, le=100, description="Binary: bins of the calibration error.")
 
+    @property
+    def judging(self) -> EvaluateConfig:
+        """As far as it changes what a metric of all rows is."""
+        return EvaluateConfig(threshold_metric=self.threshold_metric, calibration_bins=self.calibration_bins)
+
 
 class Bound(Section):
     """What a metric must be, and what it must be beside the champion's. Bounds are inclusive."""
@@ -200,6 +206,7 @@ class Project(Section):
     features: FeaturesConfig
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
+    tune: TuneConfig | None = None
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig
     package: PackageConfig
@@ -238,6 +245,8 @@ class Project(Section):
                 raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
         if self.retrain.metric:
             kind.require_metrics((self.retrain.metric,), "retrain.metric", kind.live)
+        if self.tune:
+            self.tune.require_fit(self.train)
         if kind.name != "binary" and self.evaluate.threshold_metric != EvaluateConfig().threshold_metric:
             raise ValueError("`evaluate.threshold_metric` is for binary: nothing else has a threshold")
         if not kind.has_classes and self.split.by == "stratified":

@@ -113,13 +113,13 @@ def _section(root: type[BaseModel], path: list[Any]) -> type[BaseModel] | None:
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
             fields = {field.alias or name: field for name, field in current.model_fields.items()}
-            current = _without_none(fields[part].annotation) if part in fields else None
+            current = without_none(fields[part].annotation) if part in fields else None
         else:  # a mapping of names to sections, such as gate.metrics
             current = (get_args(current) or (None,))[-1]
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
     """X of `X | None`."""
     some = [part for part in get_args(kind) if part is not NoneType]
     return some[0] if len(some) == 1 and NoneType in get_args(kind) else kind

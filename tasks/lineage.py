@@ -20,13 +20,13 @@ from tasks.git import git
 from tasks.source import CODE, closure
 
 # what makes the release; the rest (terminal, report, platform, ledger) shows it or moves it
-MAKERS = ("validation", "splitting", "training", "evaluation", "gating", "packaging", "infra")
+MAKERS = ("validation", "splitting", "tuning", "training", "evaluation", "gating", "packaging", "infra")
 # sections that say how a release serves, takes over and is watched, not what it is
 RELEASING = {"serve", "rollout", "monitor", "labels", "retrain", "alerts"}
 # what ingest and DVC write; what it says of the data is in the dataset's version
 OURS = ("data/*.dvc", "data/.gitignore", ".dvc")
 LIBRARIES = (
-    "bentoml", "dvc", "mlflow", "numpy", "pandera", "polars", "prefect", "pyarrow", "scikit-learn", "whylogs",
+    "bentoml", "dvc", "mlflow", "numpy", "optuna", "pandera", "polars", "prefect", "pyarrow", "scikit-learn", "whylogs",
     "xgboost",
 )  # fmt: skip
 

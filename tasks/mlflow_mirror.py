@@ -135,9 +135,8 @@ def _log_run(
     name = release.version or f"rejected-{release.sequence}"
     run_id = str(client.create_run(experiment, run_name=name).info.run_id)
     config = store.read_json(candidate.lineage.config)
-    params = [
-        Param(key, str(value)[:6000]) for key, value in _flat({"train": config["train"], "split": config["split"]})
-    ]
+    trained = candidate.tuned.train.model_dump(mode="json") if candidate.tuned else config["train"]
+    params = [Param(key, str(value)[:6000]) for key, value in _flat({"train": trained, "split": config["split"]})]
     client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
     metrics = [Metric(key, value, 0, step) for key, value, step in _metrics(candidate)]
     for start in range(0, len(metrics), BATCH):

@@ -12,6 +12,7 @@ from penstock.task_type import LOSSES
 WIDTH, HEIGHT = 460, 320
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 44
 MOST_POINTS = 400
+FEW_POINTS = 100  # of a cloud, up to which its dots are large
 STYLE = """\
 <style>
 svg { background: #ffffff } text { fill: #5d6773; font: 12px sans-serif } .strong { fill: #1c2127 }
@@ -156,11 +157,9 @@ def chart(
         places = [(across(a), down(b)) for a, b in thinned(line.points)]
         if line.joined:
             parts.append(f'<path class="line {line.style}" d="{_path(places)}"/>')
+        radius = 3 if line.joined or len(places) <= FEW_POINTS else 1.5
         if line.dots or len(places) == 1:
-            parts += [
-                f'<circle class="{line.style}" cx="{a:.1f}" cy="{b:.1f}" r="{3 if line.joined else 1.5}"/>'
-                for a, b in places
-            ]
+            parts += [f'<circle class="{line.style}" cx="{a:.1f}" cy="{b:.1f}" r="{radius}"/>' for a, b in places]
     if mark:
         at = across(mark.x)
         left_half = at < (LEFT + right) / 2
@@ -208,7 +207,10 @@ def _path(places: Sequence[Point]) -> str:
 def _legend(lines: Sequence[Line]) -> list[str]:
     parts, at = [], float(LEFT)
     for line in lines:
-        parts.append(f'<path class="line {line.style}" d="M{at:.1f},16 L{at + 16:.1f},16"/>')
+        if line.joined:
+            parts.append(f'<path class="line {line.style}" d="M{at:.1f},16 L{at + 16:.1f},16"/>')
+        else:
+            parts.append(f'<circle class="{line.style}" cx="{at + 10:.1f}" cy="16" r="3"/>')
         parts.append(f'<text x="{at + 21:.1f}" y="20">{escape(line.name)}</text>')
         at += 21 + 6.4 * len(line.name) + 16
     return parts

@@ -17,12 +17,14 @@ from penstock.config import Project
 from penstock.errors import DataError
 from penstock.gate import Check
 from penstock.refs import FileRef
-from penstock.task_type import LOWER_IS_BETTER, TASK_TYPES, TaskType
+from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
+from penstock.tuning import Trial
 from tasks import artifacts, store
 from tasks.caching import task
 from tasks.plots import Scored
 from tasks.settings import settings
 from tasks.task_plots import plots_of
+from tasks.tuning_view import chosen_rows, trial_rows, tuning_plot
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 LATEST = "latest"
@@ -94,6 +96,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         has_champion="metrics" in baseline,
         rows=rows,
         plots=[(title, Markup(svg), note) for title, svg, note in plots(candidate)],  # noqa: S704
+        tuning=_tuning(candidate, project),
         splits=store.read_json(candidate.splits.summary),
         served_packages=store.read_json(sbom)["components"] if sbom else [],
         validation=store.read_json(candidate.checked.report),
@@ -162,6 +165,24 @@ def plots(candidate: Candidate) -> list[tuple[str, str, str]]:
         models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))
     history = store.read_json(candidate.model.history)
     return plots_of(metrics.get("task", "binary"), models, history)
+
+
+def _tuning(candidate: Candidate, project: Project) -> dict[str, Any]:
+    """What the section on the search for parameters shows; empty where there was none."""
+    from markupsafe import Markup
+
+    tuned = candidate.tuned
+    if tuned is None:
+        return {}
+    trials = [Trial.model_validate(each) for each in store.read_json(tuned.trials)]
+    title, svg, note = tuning_plot(tuned, trials)
+    return {
+        "record": tuned,
+        "metric": LOSSES.get(tuned.metric, tuned.metric),
+        "plot": (title, Markup(svg), note),  # noqa: S704
+        "chosen": chosen_rows(tuned, project),
+        "trials": trial_rows(tuned, trials),
+    }
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

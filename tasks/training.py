@@ -27,7 +27,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
     """
     categories = store.read_json(splits.categories)
     external = needs_external_memory(splits.rows[0], len(features.names), train)
-    folder = _scratch() if external else None
+    folder = scratch() if external else None
     try:
         fitted = fit(
             lambda: encoded_batches(store.locate(splits.train), features, categories, splits.classes),
@@ -35,7 +35,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
             train,
             threads=settings().cpus,
             classes=splits.classes,
-            weights=_weights(splits, train),
+            weights=class_weights(splits, train),
             cache_prefix=f"{folder}/matrix" if folder else None,
             binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training
             progress=_progress(train),
@@ -59,7 +59,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
     )
 
 
-def _weights(splits: Splits, train: TrainConfig) -> list[float]:
+def class_weights(splits: Splits, train: TrainConfig) -> list[float]:
     """Of the rows of each class, so that all classes weigh the same and all rows as much as before."""
     if train.class_weights == "none":
         return []
@@ -68,7 +68,8 @@ def _weights(splits: Splits, train: TrainConfig) -> list[float]:
     return [rows["rows"] / (len(by_class) * count) for count in by_class.values()]
 
 
-def _scratch() -> str:
+def scratch() -> str:
+    """A new folder for what training keeps in files while it runs."""
     folder = settings().store / "tmp"
     with store.readable_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -107,6 +107,27 @@ def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
     assert len(read_ledger("tiny")) == 2
 
 
+def test_a_search_for_parameters_is_a_step_like_any_other(live):
+    trained()
+    assert "tune model" not in steps()
+    space = {"eta": {"low": 0.05, "high": 0.5, "log": True}}
+    live.change(train={"params": {"eta": None}}, tune={"space": space, "trials": 6})
+    assert steps()["tune model"] == (True, ("no earlier run",))
+    candidate = train("tiny").candidate
+    assert candidate.tuned.tried == 6 and candidate.tuned.reproducible
+    assert candidate.tuned.train.params == {"max_depth": 3, **candidate.tuned.params}
+    report = report_path("tiny").read_text()
+    assert "<h2>Tuning</h2>" in report and "All 6 trials" in report
+    assert all(not runs for name, (runs, _) in steps().items() if name != "deploy")
+
+    live.change(gate={"metrics": {"auc": {"min": 0.61}}})  # not what is searched for
+    assert steps()["tune model"] == (False, ())
+    assert train("tiny").candidate.tuned == candidate.tuned
+    live.change(tune={"trials": 8})
+    assert steps()["tune model"] == (True, ("config: tune.trials changed (6 -> 8)",))
+    assert steps()["train model"] == (True, ("needs what `tune model` makes",))
+
+
 def test_a_candidate_that_the_gates_refuse(live, prefect_api):
     """The planted defect: a bound that no model of this table meets. The clean twin is every other test here."""
     live.change(gate=STRICT)
