@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from penstock.behaviour_config import BehaviourTest, Direction, Example, Invariance
 from penstock.config import Bound, Project
 from penstock.source_config import SourceConfig, SqlConfig
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
+LISTS = {dict: "list of mappings", UnionType: "list of values", typing.Union: "list of values"}
 HEAD = """\
 # The project's YAML
 
@@ -28,6 +30,11 @@ def page() -> str:
     parts = [HEAD, _table(Project)]
     for name, field in Project.model_fields.items():
         section = field.annotation
+        if name == "behaviour":
+            parts += [f"## behaviour.NAME\n\n{inspect.cleandoc(BehaviourTest.__doc__ or '')}\n", _table(BehaviourTest)]
+            for part in (Direction, Invariance, Example):
+                title = f"behaviour.NAME.{part.__name__.lower()}"
+                parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
             if name == "data":
@@ -68,7 +75,7 @@ def _type(kind: typing.Any) -> str:
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if origin is tuple:
-        return "list of names"
+        return LISTS.get(typing.get_origin(arguments[0]), "list of names")
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a section" if kind is not Bound else "a bound"
     return {str: "text", int: "whole number", float: "number", bool: "true, false"}.get(kind, str(kind))

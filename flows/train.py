@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
 from penstock.candidate import Candidate, Outcome, Release
+from tasks.behaving import try_behaviour
 from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
@@ -75,7 +76,12 @@ def _trained(project: Project, revision: str) -> Outcome:
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
-    decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
+    behaviour = None
+    if project.behaviour:
+        behaviour = try_behaviour(splits, model, evaluation, project.features, project.behaviour)
+    decision = gate_candidate(
+        evaluation, baseline, champion, project.gate, project.evaluate, project.behaviour, behaviour
+    )
     package = check = None
     if decision.passed:
         if not is_planning():

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.alert_config import AlertsConfig
+from penstock.behaviour_config import BehaviourTest, TestName
 from penstock.errors import ConfigError
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
@@ -201,6 +202,9 @@ class Project(Section):
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    behaviour: dict[TestName, BehaviourTest] = Field(
+        default_factory=dict, description="Tests of what the model answers, by name; the gate has a check for each."
+    )
     gate: GateConfig
     package: PackageConfig
     serve: ServeConfig = ServeConfig()
@@ -236,6 +240,8 @@ class Project(Section):
                 raise ValueError(f"`{key}`: `pinball` needs `train.objective: {QUANTILE}`")
             if any(bound.min_gain is not None for bound in bounds.values()) and key == "gate.slices":
                 raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
+        for name, test in self.behaviour.items():
+            test.require(f"behaviour.{name}", self.features.categorical, self.features.numeric, kind.name)
         if self.retrain.metric:
             kind.require_metrics((self.retrain.metric,), "retrain.metric", kind.live)
         if kind.name != "binary" and self.evaluate.threshold_metric != EvaluateConfig().threshold_metric:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from penstock.behaviour import Behaviour, behaviour_checks
+from penstock.behaviour_config import BehaviourTest
 from penstock.candidate import Champion
 from penstock.config import EvaluateConfig, GateConfig
 from penstock.gate import Decision, decide
@@ -17,6 +19,8 @@ def gate_candidate(
     champion: Champion | None,
     gate: GateConfig,
     evaluate: EvaluateConfig,
+    tests: dict[str, BehaviourTest],
+    behaviour: Behaviour | None,
 ) -> Decision:
     """Whether the candidate may become a release. Raises StorageError if the metrics cannot be read."""
     return decide(
@@ -26,4 +30,5 @@ def gate_candidate(
         baseline=read_json(baseline.metrics) if baseline else None,
         champion=champion.version if champion else "",
         same_model=baseline is not None and baseline.model == evaluation.model,
+        more=[*behaviour_checks(tests, behaviour)],
     )
