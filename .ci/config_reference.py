@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from penstock.behaviour_config import BehaviourTest, Direction, Example, Invariance
 from penstock.config import Bound, Project
+from penstock.fairness_config import FairnessRule
 from penstock.source_config import SourceConfig, SqlConfig
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
@@ -42,6 +43,10 @@ def page() -> str:
                     parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
             if name == "gate":
                 parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
+                parts += [
+                    f"### gate.fairness\n\n{inspect.cleandoc(FairnessRule.__doc__ or '')}\n",
+                    _table(FairnessRule),
+                ]
     return "\n".join(parts)
 
 
@@ -75,6 +80,8 @@ def _type(kind: typing.Any) -> str:
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if origin is tuple:
+        if arguments[0] is FairnessRule:
+            return "list of sections"
         return LISTS.get(typing.get_origin(arguments[0]), "list of names")
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a section" if kind is not Bound else "a bound"

@@ -15,7 +15,9 @@ from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
+from tasks.grouping import compare_groups
 from tasks.infra import check_package
+from tasks.leaking import measure_features
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
@@ -65,6 +67,7 @@ def _trained(project: Project, revision: str) -> Outcome:
 
     checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate, project.train.task)
+    measuring = measure_features.submit(splits, project.features, target.task)
     profiling = profile_splits.submit(splits, project.features)
     requirements = serving_requirements()
     serving = prepare_serving.submit(requirements)
@@ -76,11 +79,15 @@ def _trained(project: Project, revision: str) -> Outcome:
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
+    gate, alone = project.gate, measuring()
+    fairness = (
+        compare_groups(splits, evaluation, gate.fairness, project.evaluate.min_slice_rows) if gate.fairness else None
+    )
     behaviour = None
     if project.behaviour:
         behaviour = try_behaviour(splits, model, evaluation, project.features, project.behaviour)
     decision = gate_candidate(
-        evaluation, baseline, champion, project.gate, project.evaluate, project.behaviour, behaviour
+        evaluation, baseline, champion, gate, project.evaluate, project.behaviour, behaviour, fairness, alone
     )
     package = check = None
     if decision.passed:

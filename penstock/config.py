@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from penstock.alert_config import AlertsConfig
 from penstock.behaviour_config import BehaviourTest, TestName
 from penstock.errors import ConfigError
+from penstock.fairness_config import FairnessRule
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
 from penstock.release_config import RolloutConfig, ServeConfig
@@ -156,6 +157,14 @@ class GateConfig(Section):
         default_factory=dict,
         description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet.",
     )
+    fairness: tuple[FairnessRule, ...] = Field(
+        default=(), description="How far apart groups of rows may be, see [fairness.md](fairness.md)."
+    )
+    max_single_feature: Fraction = Field(
+        default=0.99,
+        description="What one feature alone may tell of the label, on test rows: AUC (binary), balanced accuracy "
+        "(multiclass), R2 (regression). More looks like a leak; 1 lets anything pass.",
+    )
     min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
     min_positives: int = Field(
         default=50, ge=1, description="Fewer test rows of the rarest class decide nothing. Not for regression."
@@ -240,6 +249,8 @@ class Project(Section):
                 raise ValueError(f"`{key}`: `pinball` needs `train.objective: {QUANTILE}`")
             if any(bound.min_gain is not None for bound in bounds.values()) and key == "gate.slices":
                 raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
+        for rule in self.gate.fairness:
+            rule.require((*self.features.names, *self.evaluate.slices), kind.name)
         for name, test in self.behaviour.items():
             test.require(f"behaviour.{name}", self.features.categorical, self.features.numeric, kind.name)
         if self.retrain.metric:

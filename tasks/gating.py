@@ -6,7 +6,9 @@ from penstock.behaviour import Behaviour, behaviour_checks
 from penstock.behaviour_config import BehaviourTest
 from penstock.candidate import Champion
 from penstock.config import EvaluateConfig, GateConfig
+from penstock.fairness import Fairness, fairness_checks
 from penstock.gate import Decision, decide
+from penstock.leakage import Alone, leak_check
 from penstock.refs import Evaluation
 from tasks.caching import task
 from tasks.store import read_json
@@ -21,6 +23,8 @@ def gate_candidate(
     evaluate: EvaluateConfig,
     tests: dict[str, BehaviourTest],
     behaviour: Behaviour | None,
+    fairness: Fairness | None,
+    alone: Alone,
 ) -> Decision:
     """Whether the candidate may become a release. Raises StorageError if the metrics cannot be read."""
     return decide(
@@ -30,5 +34,9 @@ def gate_candidate(
         baseline=read_json(baseline.metrics) if baseline else None,
         champion=champion.version if champion else "",
         same_model=baseline is not None and baseline.model == evaluation.model,
-        more=[*behaviour_checks(tests, behaviour)],
+        more=[
+            leak_check(alone, gate.max_single_feature),
+            *fairness_checks(gate.fairness, fairness, evaluate.min_slice_rows),
+            *behaviour_checks(tests, behaviour),
+        ],
     )

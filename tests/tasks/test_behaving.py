@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.behaviour_config import BehaviourTest
 from tasks.behaving import try_behaviour
 from tasks.gating import gate_candidate
+from tasks.leaking import measure_features
 from tests.tasks.test_training_steps import Data
 
 
@@ -16,7 +17,8 @@ def judged(data: Data, **tests):
     evaluation = data.evaluate(splits, model)
     behaviour = try_behaviour(splits, model, evaluation, project.features, declared)
     assert behaviour == try_behaviour(splits, model, evaluation, project.features, declared)
-    decision = gate_candidate(evaluation, None, None, project.gate, project.evaluate, declared, behaviour)
+    alone = measure_features(splits, project.features, project.train.task)
+    decision = gate_candidate(evaluation, None, None, project.gate, project.evaluate, declared, behaviour, None, alone)
     return behaviour, {check.name: check for check in decision.checks if check.name.startswith("behaviour")}, decision
 
 
