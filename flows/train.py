@@ -27,6 +27,7 @@ from tasks.registry import find_champion, find_existing, recorded_candidate, reg
 from tasks.reporting import find_report, write_report
 from tasks.retraining import answering
 from tasks.serving_env import prepare_serving, serving_requirements
+from tasks.skewing import compare_serving, find_served
 from tasks.splitting import split_dataset
 from tasks.training import train_model
 from tasks.validation import validate_dataset
@@ -79,15 +80,19 @@ def _trained(project: Project, revision: str) -> Outcome:
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
-    gate, alone = project.gate, measuring()
+    gate, alone, profiles = project.gate, measuring(), profiling()
     fairness = (
         compare_groups(splits, evaluation, gate.fairness, project.evaluate.min_slice_rows) if gate.fairness else None
     )
     behaviour = None
     if project.behaviour:
         behaviour = try_behaviour(splits, model, evaluation, project.features, project.behaviour)
+    skew = None
+    served = find_served(project.name, champion) if gate.serving_skew == "fail" else None
+    if champion and served:
+        skew = compare_serving(profiles, splits, served, champion, project.features, project.serve.log, project.monitor)
     decision = gate_candidate(
-        evaluation, baseline, champion, gate, project.evaluate, project.behaviour, behaviour, fairness, alone
+        evaluation, baseline, champion, gate, project.evaluate, project.behaviour, behaviour, fairness, alone, skew
     )
     package = check = None
     if decision.passed:
@@ -112,7 +117,7 @@ def _trained(project: Project, revision: str) -> Outcome:
         dataset=dataset,
         checked=checked,
         splits=splits,
-        profiles=profiling(),
+        profiles=profiles,
         model=model,
         evaluation=evaluation,
         champion=champion,

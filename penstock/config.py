@@ -165,6 +165,11 @@ class GateConfig(Section):
         description="What one feature alone may tell of the label, on test rows: AUC (binary), balanced accuracy "
         "(multiclass), R2 (regression). More looks like a leak; 1 lets anything pass.",
     )
+    serving_skew: Literal["fail", "ignore"] = Field(
+        default="fail",
+        description="When the newest window that the champion answered has fields or types that the training rows do "
+        "not. Before anything is served there is nothing to compare.",
+    )
     min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
     min_positives: int = Field(
         default=50, ge=1, description="Fewer test rows of the rarest class decide nothing. Not for regression."

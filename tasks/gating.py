@@ -10,6 +10,7 @@ from penstock.fairness import Fairness, fairness_checks
 from penstock.gate import Decision, decide
 from penstock.leakage import Alone, leak_check
 from penstock.refs import Evaluation
+from penstock.skew import Skew, skew_checks
 from tasks.caching import task
 from tasks.store import read_json
 
@@ -25,6 +26,7 @@ def gate_candidate(
     behaviour: Behaviour | None,
     fairness: Fairness | None,
     alone: Alone,
+    skew: Skew | None,
 ) -> Decision:
     """Whether the candidate may become a release. Raises StorageError if the metrics cannot be read."""
     return decide(
@@ -35,6 +37,7 @@ def gate_candidate(
         champion=champion.version if champion else "",
         same_model=baseline is not None and baseline.model == evaluation.model,
         more=[
+            *skew_checks(skew),
             leak_check(alone, gate.max_single_feature),
             *fairness_checks(gate.fairness, fairness, evaluate.min_slice_rows),
             *behaviour_checks(tests, behaviour),

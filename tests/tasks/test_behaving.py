@@ -18,7 +18,9 @@ def judged(data: Data, **tests):
     behaviour = try_behaviour(splits, model, evaluation, project.features, declared)
     assert behaviour == try_behaviour(splits, model, evaluation, project.features, declared)
     alone = measure_features(splits, project.features, project.train.task)
-    decision = gate_candidate(evaluation, None, None, project.gate, project.evaluate, declared, behaviour, None, alone)
+    decision = gate_candidate(
+        evaluation, None, None, project.gate, project.evaluate, declared, behaviour, None, alone, None
+    )
     return behaviour, {check.name: check for check in decision.checks if check.name.startswith("behaviour")}, decision
 
 
