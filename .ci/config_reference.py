@@ -12,12 +12,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from penstock.behaviour_config import BehaviourTest, Direction, Example, Invariance
 from penstock.config import Bound, Project
+from penstock.fairness_config import FairnessRule
 from penstock.source_config import SourceConfig, SqlConfig
 from penstock.tune_config import Dimension
 from penstock.yaml_errors import without_none
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "config.md"
+LISTS = {dict: "list of mappings", UnionType: "list of values", typing.Union: "list of values"}
 HEAD = """\
 # The project's YAML
 
@@ -30,6 +33,11 @@ def page() -> str:
     parts = [HEAD, _table(Project)]
     for name, field in Project.model_fields.items():
         section = without_none(field.annotation)
+        if name == "behaviour":
+            parts += [f"## behaviour.NAME\n\n{inspect.cleandoc(BehaviourTest.__doc__ or '')}\n", _table(BehaviourTest)]
+            for part in (Direction, Invariance, Example):
+                title = f"behaviour.NAME.{part.__name__.lower()}"
+                parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
             if name == "data":
@@ -42,6 +50,10 @@ def page() -> str:
                 ]
             if name == "gate":
                 parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
+                parts += [
+                    f"### gate.fairness\n\n{inspect.cleandoc(FairnessRule.__doc__ or '')}\n",
+                    _table(FairnessRule),
+                ]
     return "\n".join(parts)
 
 
@@ -75,7 +87,9 @@ def _type(kind: typing.Any) -> str:
     if origin is dict:
         return f"mapping to {_type(arguments[1])}"
     if origin is tuple:
-        return f"list of {'values' if typing.get_origin(arguments[0]) in (typing.Union, UnionType) else 'names'}"
+        if arguments[0] is FairnessRule:
+            return "list of sections"
+        return LISTS.get(typing.get_origin(arguments[0]), "list of names")
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a section" if kind is not Bound else "a bound"
     return {str: "text", int: "whole number", float: "number", bool: "true, false"}.get(kind, str(kind))

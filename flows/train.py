@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
 from penstock.candidate import Candidate, Outcome, Release
+from tasks.behaving import try_behaviour
 from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
+from tasks.grouping import compare_groups
 from tasks.infra import check_package
+from tasks.leaking import measure_features
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
@@ -24,6 +27,7 @@ from tasks.registry import find_champion, find_existing, recorded_candidate, reg
 from tasks.reporting import find_report, write_report
 from tasks.retraining import answering
 from tasks.serving_env import prepare_serving, serving_requirements
+from tasks.skewing import compare_serving, find_served
 from tasks.splitting import split_dataset
 from tasks.training import train_model
 from tasks.tuning import tune_model
@@ -65,6 +69,7 @@ def _trained(project: Project, revision: str) -> Outcome:
 
     checked = validate_dataset(dataset, schema, project.data)
     splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate, project.train.task)
+    measuring = measure_features.submit(splits, project.features, target.task)
     profiling = profile_splits.submit(splits, project.features)
     requirements = serving_requirements()
     serving = prepare_serving.submit(requirements)
@@ -87,7 +92,20 @@ def _trained(project: Project, revision: str) -> Outcome:
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
-    decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
+    gate, alone, profiles = project.gate, measuring(), profiling()
+    fairness = (
+        compare_groups(splits, evaluation, gate.fairness, project.evaluate.min_slice_rows) if gate.fairness else None
+    )
+    behaviour = None
+    if project.behaviour:
+        behaviour = try_behaviour(splits, model, evaluation, project.features, project.behaviour)
+    skew = None
+    served = find_served(project.name, champion) if gate.serving_skew == "fail" else None
+    if champion and served:
+        skew = compare_serving(profiles, splits, served, champion, project.features, project.serve.log, project.monitor)
+    decision = gate_candidate(
+        evaluation, baseline, champion, gate, project.evaluate, project.behaviour, behaviour, fairness, alone, skew
+    )
     package = check = None
     if decision.passed:
         if not is_planning():
@@ -111,7 +129,7 @@ def _trained(project: Project, revision: str) -> Outcome:
         dataset=dataset,
         checked=checked,
         splits=splits,
-        profiles=profiling(),
+        profiles=profiles,
         model=model,
         evaluation=evaluation,
         champion=champion,

@@ -11,7 +11,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.alert_config import AlertsConfig
+from penstock.behaviour_config import BehaviourTest, TestName
 from penstock.errors import ConfigError
+from penstock.fairness_config import FairnessRule
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
 from penstock.release_config import RolloutConfig, ServeConfig
@@ -161,6 +163,19 @@ class GateConfig(Section):
         default_factory=dict,
         description="Bounds that every slice of at least `evaluate.min_slice_rows` rows must meet.",
     )
+    fairness: tuple[FairnessRule, ...] = Field(
+        default=(), description="How far apart groups of rows may be, see [fairness.md](fairness.md)."
+    )
+    max_single_feature: Fraction = Field(
+        default=0.99,
+        description="What one feature alone may tell of the label, on test rows: AUC (binary), balanced accuracy "
+        "(multiclass), R2 (regression). More looks like a leak; 1 lets anything pass.",
+    )
+    serving_skew: Literal["fail", "ignore"] = Field(
+        default="fail",
+        description="When the newest window that the champion answered has fields or types that the training rows do "
+        "not. Before anything is served there is nothing to compare.",
+    )
     min_rows: int = Field(default=1000, ge=1, description="Fewer test rows than this decide nothing.")
     min_positives: int = Field(
         default=50, ge=1, description="Fewer test rows of the rarest class decide nothing. Not for regression."
@@ -208,6 +223,9 @@ class Project(Section):
     train: TrainConfig = TrainConfig()
     tune: TuneConfig | None = None
     evaluate: EvaluateConfig = EvaluateConfig()
+    behaviour: dict[TestName, BehaviourTest] = Field(
+        default_factory=dict, description="Tests of what the model answers, by name; the gate has a check for each."
+    )
     gate: GateConfig
     package: PackageConfig
     serve: ServeConfig = ServeConfig()
@@ -243,6 +261,10 @@ class Project(Section):
                 raise ValueError(f"`{key}`: `pinball` needs `train.objective: {QUANTILE}`")
             if any(bound.min_gain is not None for bound in bounds.values()) and key == "gate.slices":
                 raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
+        for rule in self.gate.fairness:
+            rule.require((*self.features.names, *self.evaluate.slices), kind.name)
+        for name, test in self.behaviour.items():
+            test.require(f"behaviour.{name}", self.features.categorical, self.features.numeric, kind.name)
         if self.retrain.metric:
             kind.require_metrics((self.retrain.metric,), "retrain.metric", kind.live)
         if self.tune:

@@ -7,7 +7,7 @@ a metric that is missing, rows too few, a slice that vanished, a champion that c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.config import Bound, EvaluateConfig, GateConfig
@@ -55,12 +55,13 @@ def decide(
     baseline: dict[str, Any] | None = None,
     champion: str = "",
     same_model: bool = False,
+    more: Sequence[Check] = (),
 ) -> Decision:
     """Judge ``candidate``'s metrics, beside those of ``champion`` on the same rows where there is one.
 
     ``candidate`` and ``baseline`` are what `tasks/evaluation.py` stores as metrics.json. ``same_model``: the candidate
-    is the champion, byte for byte, so that neither change nor tie can be judged. Nothing is raised: what is missing
-    is a failed check.
+    is the champion, byte for byte, so that neither change nor tie can be judged. ``more``: checks made elsewhere.
+    Nothing is raised: what is missing is a failed check.
     """
     comparable = baseline is not None and not baseline.get("incomparable")
     checks = [*_size_checks(gate, candidate)]
@@ -95,6 +96,7 @@ def decide(
             checks.append(
                 _verdict("tie", None, None, "different from the champion", False, "`gate.ties` keeps the current model")
             )
+    checks += more
     reasons = tuple(str(check) for check in checks if not check.passed)
     return Decision(passed=not reasons, checks=tuple(checks), reasons=reasons, champion=champion)
 

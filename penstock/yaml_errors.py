@@ -114,8 +114,8 @@ def _section(root: type[BaseModel], path: list[Any]) -> type[BaseModel] | None:
         if isinstance(current, type) and issubclass(current, BaseModel):
             fields = {field.alias or name: field for name, field in current.model_fields.items()}
             current = without_none(fields[part].annotation) if part in fields else None
-        else:  # a mapping of names to sections, such as gate.metrics
-            current = (get_args(current) or (None,))[-1]
+        else:  # a mapping of names to sections, such as gate.metrics, or a list of them
+            current = ([part for part in get_args(current) if part is not Ellipsis] or [None])[-1]
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 

@@ -20,7 +20,10 @@ from tasks.git import git
 from tasks.source import CODE, closure
 
 # what makes the release; the rest (terminal, report, platform, ledger) shows it or moves it
-MAKERS = ("validation", "splitting", "tuning", "training", "evaluation", "gating", "packaging", "infra")
+MAKERS = (
+    "validation", "splitting", "leaking", "tuning", "training", "evaluation", "grouping", "behaving", "gating",
+    "packaging", "infra",
+)  # fmt: skip
 # sections that say how a release serves, takes over and is watched, not what it is
 RELEASING = {"serve", "rollout", "monitor", "labels", "retrain", "alerts"}
 # what ingest and DVC write; what it says of the data is in the dataset's version

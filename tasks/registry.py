@@ -8,6 +8,7 @@ from penstock import ledger
 from penstock.candidate import Candidate, Champion, Lineage, Release
 from penstock.errors import DataError, StorageError
 from penstock.ledger import Event
+from penstock.skew import SKEW
 from tasks import ledger_store, store
 from tasks.caching import file_refs, task
 from tasks.settings import settings
@@ -38,16 +39,22 @@ def find_champion(lineage: Lineage) -> Champion | None:
 
 @task(reads=True)
 def find_existing(lineage: Lineage, champion: Champion | None) -> Release | None:
-    """The release of this very lineage, or its rejection beside this champion, if every file of it is intact."""
+    """The release of this very lineage, or its rejection beside this champion, if every file of it is intact.
+
+    A rejection for what clients sent is none: they may send something else now, so such a candidate is judged again.
+    """
     events = ledger_store.read_all(lineage.project)
     against = champion.version if champion else ""
     event = ledger.with_identity(events, lineage.identity) or ledger.rejected_against(events, lineage.identity, against)
     if event is None:
         return None
     try:
-        refs = [event.record, *file_refs(_candidate(event))]
+        candidate = _candidate(event)
     except StorageError:
         return None
+    if event.kind == "rejected" and any(check.name == SKEW for check in candidate.decision.checks if not check.passed):
+        return None
+    refs = [event.record, *file_refs(candidate)]
     return release_of(event) if all(store.intact(ref) for ref in refs) else None
 
 

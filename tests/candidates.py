@@ -7,7 +7,9 @@ from tasks import store
 from tasks.project import load_project
 
 
-def made(dataset: str = "d1", *, passed: bool = True, champion: Champion | None = None, **metrics: float) -> Candidate:
+def made(
+    dataset: str = "d1", *, passed: bool = True, champion: Champion | None = None, failed: str = "auc", **metrics: float
+) -> Candidate:
     """A candidate with small files of its own; ``dataset`` is what tells one lineage from another."""
     file, booster = store.put_bytes(b"anything", "thing.bin"), store.put_bytes(dataset.encode(), "model.ubj")
     project = load_project("tiny")
@@ -41,7 +43,11 @@ def made(dataset: str = "d1", *, passed: bool = True, champion: Champion | None 
         "champion": champion,
         "baseline": evaluation if champion else None,
         "decision": {
-            "passed": passed, "checks": [], "reasons": [] if passed else ["auc: 0.1, must be at least 0.5"],
+            "passed": passed,
+            "checks": []
+            if passed
+            else [{"name": failed, "value": 0.1, "baseline": None, "bound": "at least 0.5", "passed": False}],
+            "reasons": [] if passed else ["auc: 0.1, must be at least 0.5"],
             "champion": champion.version if champion else "",
         },
         "package": {"bento": file, "tag": "tiny:1", "digest": "1" * 64, "schema_spec": file, "sbom": file}

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from penstock.errors import DataError, StorageError
+from penstock.skew import SKEW
 from tasks import store
 from tasks.registry import find_champion, find_existing, find_release, read_ledger, recorded_candidate, register
 from tests.candidates import made
@@ -148,3 +149,10 @@ def test_two_processes_at_once_give_each_lineage_one_version(checkout):
     assert sorted(versions[0]) == [f"tiny-v{number}" for number in range(1, 9)]
     assert sum(line.endswith("True") for lines in answers for line in lines) == 8
     assert len(kinds()) == 8
+
+
+def test_a_rejection_for_what_clients_sent_is_judged_again(checkout):
+    for failed, again in (("auc", False), (SKEW, True)):
+        candidate = made(failed, passed=False, failed=failed)
+        register(candidate)
+        assert (find_existing(candidate.lineage, None) is None) is again
