@@ -1,6 +1,7 @@
 """Metrics of rows with weights, for many sets of weights at once: what a bootstrap asks for, a thousand times.
 
-A row's weight is how often it was drawn. With weights of one each the values are those of `penstock/metrics.py`.
+A row's weight is how often it was drawn. With weights of one each the values are those of `penstock/metrics.py`. Those
+of several classes are in `penstock/weighted_multiclass.py`, those of numbers in `penstock/weighted_regression.py`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ def binary_statistic(metric: str, label: np.ndarray, score: np.ndarray, threshol
     clipped = np.clip(score.astype(np.float64), 1e-15, 1 - 1e-15)
     hits, called = (decided & label).astype(np.float64), decided.astype(np.float64)
     if metric == "auc":
-        return _auc(truth, score)
+        return auc_of(truth, score)
     if metric == "average_precision":
         return _average_precision(truth, score)
     if metric == "calibration_error":
         return _calibration_error(truth, score, bins)
     if metric == "log_loss":
-        return _mean(-(truth * np.log(clipped) + (1 - truth) * np.log1p(-clipped)))
+        return mean_of(-(truth * np.log(clipped) + (1 - truth) * np.log1p(-clipped)))
     if metric == "brier":
-        return _mean((clipped - truth) ** 2)
+        return mean_of((clipped - truth) ** 2)
     if metric == "accuracy":
-        return _mean((decided == label).astype(np.float64))
+        return mean_of((decided == label).astype(np.float64))
     if metric == "precision":
         return _share(hits, called)
     if metric == "recall":
@@ -43,7 +44,8 @@ def binary_statistic(metric: str, label: np.ndarray, score: np.ndarray, threshol
     raise ValueError(f"`{metric}` is no metric of binary classification")
 
 
-def _mean(values: np.ndarray) -> Statistic:
+def mean_of(values: np.ndarray) -> Statistic:
+    """The mean of ``values``, shape (rows,)."""
     return lambda weights: (weights @ values) / weights.sum(axis=1)
 
 
@@ -58,7 +60,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> Statistic:
     return share
 
 
-def _auc(truth: np.ndarray, score: np.ndarray) -> Statistic:
+def auc_of(truth: np.ndarray, score: np.ndarray) -> Statistic:
     """The share of (positive, negative) pairs in order, ties by half: the Mann-Whitney statistic."""
     import numpy as np
 
