@@ -18,6 +18,7 @@ from tasks.infra import check_package
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
+from tasks.pairing import compare_with_champion
 from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
 from tasks.registry import find_champion, find_existing, recorded_candidate, register
@@ -71,11 +72,12 @@ def _trained(project: Project, revision: str) -> Outcome:
         start_builder()
     model = train_model(splits, project.features, project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate, target)
-    baseline = None
+    baseline = losses = None
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
-    decision = gate_candidate(evaluation, baseline, champion, project.gate, project.evaluate)
+        losses = compare_with_champion(splits, evaluation, baseline, project.gate, project.evaluate)
+    decision = gate_candidate(evaluation, baseline, losses, champion, project.gate, project.evaluate)
     package = check = None
     if decision.passed:
         if not is_planning():

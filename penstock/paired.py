@@ -60,6 +60,17 @@ class Loss(Value):
         return math.ceil(self.rows * (NormalDist().inv_cdf(confidence) * self.error / (margin - self.loss)) ** 2)
 
 
+class Losses(Value):
+    """What was found between two models, from ``resamples`` samples of their rows."""
+
+    losses: tuple[Loss, ...]
+    resamples: int
+
+    def __str__(self) -> str:
+        sliced = sum(bool(loss.column) for loss in self.losses)
+        return f"{len(self.losses) - sliced} differences, {sliced} in slices, {self.resamples:,} resamples"
+
+
 @dataclass(frozen=True)
 class Question:
     """A metric of both models over ``at``: the rows of a slice, or None for all."""

@@ -29,7 +29,7 @@ def multiclass_statistic(metric: str, label: np.ndarray, score: np.ndarray) -> S
         truth = score[np.arange(len(label)), label].astype(np.float64)
         return mean_of(-np.log(np.clip(truth, 1e-15, 1)))
     if metric == "balanced_accuracy":
-        return _by_class(label, said, score.shape[1], lambda hits, rows, called: hits / rows)
+        return _by_class(label, said, score.shape[1], lambda hits, rows, _: hits / rows)
     if metric == "macro_f1":
         return _by_class(label, said, score.shape[1], lambda hits, rows, called: 2 * hits / (rows + called))
     if metric == "macro_auc":

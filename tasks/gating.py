@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.candidate import Champion
 from penstock.config import EvaluateConfig, GateConfig
 from penstock.gate import Decision, decide
+from penstock.paired import Losses
 from penstock.refs import Evaluation
 from tasks.caching import task
 from tasks.store import read_json
@@ -14,6 +15,7 @@ from tasks.store import read_json
 def gate_candidate(
     evaluation: Evaluation,
     baseline: Evaluation | None,
+    losses: Losses | None,
     champion: Champion | None,
     gate: GateConfig,
     evaluate: EvaluateConfig,
@@ -26,4 +28,5 @@ def gate_candidate(
         baseline=read_json(baseline.metrics) if baseline else None,
         champion=champion.version if champion else "",
         same_model=baseline is not None and baseline.model == evaluation.model,
+        losses=losses.losses if losses else (),
     )
