@@ -14,7 +14,9 @@ from tasks.training import train_model
 from tests.trained import Trained
 
 GATE = GateConfig.model_validate({
-    "metrics": {"auc": {"max_loss": 0.05}, "brier": {"max": 0.3}, "log_loss": {"max_loss": 0.02}, "f1": {"max_relative_loss": 0.1}},
+    "metrics": {
+        "auc": {"max_loss": 0.05}, "log_loss": {"max_loss": 0.02}, "f1": {"max_relative_loss": 0.1}, "brier": {"max": 1},
+    },
     "slices": {"auc": {"max_loss": 0.1}},
     "min_rows": 100, "min_positives": 20, "resamples": 200,
 })  # fmt: skip
@@ -45,7 +47,7 @@ def test_every_bound_beside_the_champion_is_measured_on_all_rows_and_each_slice(
     assert {value for _, column, value in found if column == "color"} == {"blue", "green", "red"}
     for (metric, column, value), loss in found.items():
         lost, kept = (part[column, value]["metrics"][metric] for part in parts)
-        assert loss.loss == pytest.approx(kept - lost, abs=1e-6)
+        assert loss.loss == pytest.approx(lost - kept if metric == "log_loss" else kept - lost, abs=1e-6)
         assert loss.rows == parts[0][column, value]["rows"]
         assert loss.error > 0
     assert found["log_loss", "", ""].loss > 0
