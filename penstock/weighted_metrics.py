@@ -46,7 +46,15 @@ def binary_statistic(metric: str, label: np.ndarray, score: np.ndarray, threshol
 
 def mean_of(values: np.ndarray) -> Statistic:
     """The mean of ``values``, shape (rows,)."""
-    return lambda weights: (weights @ values) / weights.sum(axis=1)
+    return lambda weights: dot(weights, values) / weights.sum(axis=1)
+
+
+def dot(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``weights @ values`` without BLAS: its threads wait for one another on a busy machine, and its sums depend on
+    how many there are."""
+    import numpy as np
+
+    return np.asarray(np.einsum("...i,i->...", weights, values))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> Statistic:
@@ -54,8 +62,8 @@ def _share(part: np.ndarray, whole: np.ndarray) -> Statistic:
     import numpy as np
 
     def share(weights: np.ndarray) -> np.ndarray:
-        total = weights @ whole
-        return np.asarray(np.divide(weights @ part, total, out=np.zeros(len(weights)), where=total > 0))
+        total = dot(weights, whole)
+        return np.asarray(np.divide(dot(weights, part), total, out=np.zeros(len(weights)), where=total > 0))
 
     return share
 
@@ -79,7 +87,7 @@ def auc_of(truth: np.ndarray, score: np.ndarray) -> Statistic:
             pairs = mine.sum() * others[-1]
             if pairs:
                 under = (others[below] + others[upto]) / 2 if tied else others[below]
-                values[at] = mine @ under / pairs
+                values[at] = dot(mine, under) / pairs
         return values
 
     return auc
@@ -102,7 +110,8 @@ def _average_precision(truth: np.ndarray, score: np.ndarray) -> Statistic:
                 hits = np.zeros(len(ranked))
                 hits[positive] = mine
                 hits, called = np.cumsum(hits)[last], np.cumsum(ranked)[last]
-                values[at] = mine @ np.divide(hits, called, out=np.zeros_like(hits), where=called > 0) / mine.sum()
+                precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+                values[at] = dot(mine, precision) / mine.sum()
         return values
 
     return average_precision
@@ -116,12 +125,14 @@ def _calibration_error(truth: np.ndarray, score: np.ndarray, bins: int) -> Stati
 
     def error(weights: np.ndarray) -> np.ndarray:
         values = np.empty(len(weights))
-        for at, mine in enumerate(weights[:, order]):
+        for at, one in enumerate(weights):
+            mine = one[order]
             drawn = np.cumsum(mine)
             total = round(drawn[-1])
             width, wider = divmod(total, bins)  # the first bins have one row more, as `np.array_split` has it
             edges = np.concatenate([[0], np.cumsum([width + (which < wider) for which in range(bins)])])
-            sums = np.concatenate([[0], np.cumsum(mine * gap)])
+            mine *= gap
+            sums = np.concatenate([[0], np.cumsum(mine)])
             upto = np.searchsorted(drawn, edges, side="left")
             upto = np.minimum(upto, len(mine) - 1)
             before = np.where(upto > 0, drawn[upto - 1], 0)

@@ -14,6 +14,7 @@ from penstock.refs import Evaluation, Splits
 from penstock.task_type import LOWER_IS_BETTER
 from tasks import store
 from tasks.caching import task
+from tasks.settings import settings
 from tasks.slicing import slices_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def compare_with_champion(
     models = [_Scored(document, frame, evaluate) for document, frame in zip(documents, rows, strict=True)]
     asked = [_question(metric, models) for metric in _compared(gate.metrics)]
     asked += _in_slices(splits, documents[0], models, _compared(gate.slices), evaluate)
-    return Losses(losses=tuple(losses(asked, len(rows[0]), gate.resamples, SEED)), resamples=gate.resamples)
+    found = losses(asked, len(rows[0]), gate.resamples, SEED, settings().cpus)
+    return Losses(losses=tuple(found), resamples=gate.resamples)
 
 
 class _Scored:

@@ -15,7 +15,8 @@ from tests.trained import Trained
 
 GATE = GateConfig.model_validate({
     "metrics": {
-        "auc": {"max_loss": 0.05}, "log_loss": {"max_loss": 0.02}, "f1": {"max_relative_loss": 0.1}, "brier": {"max": 1},
+        "auc": {"max_loss": 0.05}, "log_loss": {"max_loss": 0.02}, "f1": {"max_relative_loss": 0.1},
+        "brier": {"max": 1},
     },
     "slices": {"auc": {"max_loss": 0.1}},
     "min_rows": 100, "min_positives": 20, "resamples": 200,
