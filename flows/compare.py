@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from penstock.comparison import Comparison, Side
 from penstock.errors import ConfigError
-from penstock.gate import Check, Decision
+from penstock.gate import Decision
+from penstock.gate_checks import Check
 from penstock.refs import Value
 from tasks import comparing
 from tasks.project import config_path
@@ -65,6 +66,8 @@ def as_text(found: Comparison) -> str:
     lines += _section("libraries", found.libraries, "the same")
     rows_said = "the same test rows" if found.same_test_rows else "each on its own test rows"
     lines += _section(f"metrics, {rows_said}", found.metrics, "none")
+    if found.gated:
+        lines += _section(f"what the gates asked beside {found.before.name}", found.gated, "nothing")
     lines += _section("slices that differ most", found.slices, "none")
     lines += _section("features' share of the gain", found.importance, "moved by less than 1 %")
     return "\n".join(lines)
@@ -84,16 +87,19 @@ def _section(title: str, found: Sequence[object], nothing: str) -> list[str]:
     return ["", f"{title}:" + ("" if found else f" {nothing}"), *(f"  {one}" for one in found)]
 
 
-def _cells(check: Check) -> tuple[str, str, str, str]:
+def _cells(check: Check) -> tuple[str, str, str, str, str]:
     value = "nothing" if check.value is None else f"{check.value:.6g}"
     beside = "" if check.baseline is None else f"champion {check.baseline:.6g}"
-    return check.name, value, beside, f"must be {check.bound}" + (f" ({check.note})" if check.note else "")
+    return check.name, value, beside, check.lost, f"must be {check.bound}" + (f" ({check.note})" if check.note else "")
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns that are empty in every row are left out."""
     if not rows:
         return []
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    kept = [at for at in range(len(rows[0])) if any(row[at] for row in rows)]
+    widths = [max(len(row[at]) for row in rows) for at in kept[:-1]]
     return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+        "  ".join([*(row[at].ljust(width) for at, width in zip(kept, widths, strict=False)), row[kept[-1]]])
+        for row in rows
     ]

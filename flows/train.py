@@ -21,6 +21,7 @@ from tasks.leaking import measure_features
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
+from tasks.pairing import compare_with_champion
 from tasks.profiling import profile_splits
 from tasks.project import load_project, schema_text
 from tasks.registry import find_champion, find_existing, recorded_candidate, register
@@ -88,10 +89,11 @@ def _trained(project: Project, revision: str) -> Outcome:
         )
     model = train_model(splits, project.features, tuned.train if tuned else project.train)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate, target)
-    baseline = None
+    baseline = losses = None
     if champion:
         score_champion = evaluate_model.named("evaluate champion")
         baseline = score_champion(splits, champion.model, project.features, project.evaluate, target)
+        losses = compare_with_champion(splits, evaluation, baseline, project.gate, project.evaluate)
     gate, alone, profiles = project.gate, measuring(), profiling()
     fairness = (
         compare_groups(splits, evaluation, gate.fairness, project.evaluate.min_slice_rows) if gate.fairness else None
@@ -104,7 +106,17 @@ def _trained(project: Project, revision: str) -> Outcome:
     if champion and served:
         skew = compare_serving(profiles, splits, served, champion, project.features, project.serve.log, project.monitor)
     decision = gate_candidate(
-        evaluation, baseline, champion, gate, project.evaluate, project.behaviour, behaviour, fairness, alone, skew
+        evaluation,
+        baseline,
+        losses,
+        champion,
+        gate,
+        project.evaluate,
+        project.behaviour,
+        behaviour,
+        fairness,
+        alone,
+        skew,
     )
     package = check = None
     if decision.passed:

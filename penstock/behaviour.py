@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.behaviour_config import BehaviourTest, Cell, Direction, Example, Invariance
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from penstock.refs import Value
 
 if TYPE_CHECKING:

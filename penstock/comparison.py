@@ -54,7 +54,10 @@ class MetricChange(Value):
 
 
 class Comparison(Value):
-    """Everything in which ``before`` and ``after`` differ, and how well each does."""
+    """Everything in which ``before`` and ``after`` differ, and how well each does.
+
+    ``gated``: what the gates of ``after`` said of how much worse it is, if ``before`` was the champion then.
+    """
 
     before: Side
     after: Side
@@ -64,6 +67,7 @@ class Comparison(Value):
     code: tuple[Change, ...]
     libraries: tuple[Change, ...]
     metrics: tuple[MetricChange, ...]
+    gated: tuple[str, ...] = ()
     slices: tuple[MetricChange, ...]
     importance: tuple[Change, ...]
 

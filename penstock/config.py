@@ -132,7 +132,10 @@ class Bound(Section):
     min: float | None = None
     max: float | None = None
     max_loss: float | None = Field(
-        default=None, ge=0, description="How much worse than the champion, on the same rows, it may be (0: not worse)."
+        default=None,
+        ge=0,
+        description="How much worse than the champion, on the same rows, it may be. It has to be shown that it is not: "
+        "see [gates.md](gates.md).",
     )
     max_relative_loss: float | None = Field(
         default=None, ge=0, description="The same as a share of the champion's absolute value."
@@ -153,6 +156,11 @@ class Bound(Section):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"`min` {self.min} is above `max` {self.max}")
         return self
+
+    @property
+    def compares(self) -> bool:
+        """Whether it asks how much worse than the champion a candidate is."""
+        return self.max_loss is not None or self.max_relative_loss is not None
 
 
 class GateConfig(Section):
@@ -191,6 +199,20 @@ class GateConfig(Section):
     )
     ties: Literal["keep_current", "accept"] = Field(
         default="keep_current", description="When no gated metric differs from the champion's."
+    )
+    on_missing_metric: Literal["fail", "ignore"] = Field(
+        default="fail",
+        description="When rows leave a gated metric undefined, such as the AUC of a slice with one class. If nothing "
+        "under `metrics` is left to judge by, nothing passes.",
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="How sure it must be that a loss is within `max_loss`."
+    )
+    resamples: int = Field(
+        default=1000,
+        ge=100,
+        le=100_000,
+        description="Samples of the test rows from which is told how sure a loss is (paired bootstrap).",
     )
 
 

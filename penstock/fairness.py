@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.fairness_config import FairnessRule, GroupMetric
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from penstock.intervals import Measured, Z, wilson
 from penstock.refs import Value
 

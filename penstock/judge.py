@@ -14,6 +14,9 @@ from penstock.task_type import Target
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
+
+    from penstock.weighted_metrics import Statistic
 
 Metrics = dict[str, float | None]
 LAST = "__last__"  # the column of the split files with the last value before each row
@@ -37,6 +40,12 @@ class Judge(Protocol):
     def columns(self, label: np.ndarray, score: np.ndarray) -> dict[str, Any]:
         """The columns of the predictions file."""
 
+    def read(self, predictions: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """(label, score) of a predictions file: what `columns` made its columns of."""
+
+    def statistic(self, metric: str, label: np.ndarray, score: np.ndarray) -> Statistic:
+        """One metric of `measure`, of these rows with weights."""
+
     def naive(self, label: np.ndarray, train: np.ndarray, last: np.ndarray | None) -> dict[str, Metrics]:
         """The metrics of answers that need no model: ``train`` are the training rows' labels, ``last`` the last values
         before the rows, where there are any."""
@@ -53,6 +62,15 @@ def judge_of(
     from penstock.metrics import best_threshold
 
     return _Binary(best_threshold(label, score, evaluate.threshold_metric), evaluate.calibration_bins)
+
+
+def judge_from(document: dict[str, Any], evaluate: EvaluateConfig) -> Judge:
+    """The judge that measured what ``document`` says: metrics.json, which has its `Judge.facts`."""
+    if document["task"] == "multiclass":
+        return _Multiclass(tuple(document["classes"]))
+    if document["task"] == "regression":
+        return _Regression(document.get("quantile"))
+    return _Binary(document["threshold"], evaluate.calibration_bins)
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,14 @@ class _Binary:
 
     def columns(self, label: np.ndarray, score: np.ndarray) -> dict[str, Any]:
         return {"label": label, "score": score}
+
+    def read(self, predictions: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        return predictions["label"].to_numpy(), predictions["score"].to_numpy()
+
+    def statistic(self, metric: str, label: np.ndarray, score: np.ndarray) -> Statistic:
+        from penstock.weighted_metrics import binary_statistic
+
+        return binary_statistic(metric, label, score, self.threshold, self.bins)
 
     def naive(self, label: np.ndarray, train: np.ndarray, last: np.ndarray | None) -> dict[str, Metrics]:
         """majority: the training rows' share of True as every row's probability, and the more frequent answer."""
@@ -120,6 +146,17 @@ class _Multiclass:
         probabilities = pl.Series(score, dtype=pl.Array(pl.Float32, len(self.classes)))
         return {"label": names[label], "class": names[score.argmax(1)], "probabilities": probabilities}
 
+    def read(self, predictions: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        import polars as pl
+
+        numbers = predictions["label"].replace_strict(self.classes, range(len(self.classes)), return_dtype=pl.Int64)
+        return numbers.to_numpy(), predictions["probabilities"].to_numpy()
+
+    def statistic(self, metric: str, label: np.ndarray, score: np.ndarray) -> Statistic:
+        from penstock.weighted_multiclass import multiclass_statistic
+
+        return multiclass_statistic(metric, label, score)
+
     def naive(self, label: np.ndarray, train: np.ndarray, last: np.ndarray | None) -> dict[str, Metrics]:
         """majority: the classes' shares of the training rows as every row's probabilities."""
         import numpy as np
@@ -150,6 +187,14 @@ class _Regression:
 
     def columns(self, label: np.ndarray, score: np.ndarray) -> dict[str, Any]:
         return {"label": label, "prediction": score}
+
+    def read(self, predictions: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        return predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+
+    def statistic(self, metric: str, label: np.ndarray, score: np.ndarray) -> Statistic:
+        from penstock.weighted_regression import regression_statistic
+
+        return regression_statistic(metric, label, score, self.quantile)
 
     def naive(self, label: np.ndarray, train: np.ndarray, last: np.ndarray | None) -> dict[str, Metrics]:
         """mean (of a quantile: that quantile) of the training labels; and the last value, where rows have a time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from penstock.refs import Value
 from penstock.task_type import TaskName
 

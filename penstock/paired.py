@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -60,6 +61,17 @@ class Loss(Value):
         return math.ceil(self.rows * (NormalDist().inv_cdf(confidence) * self.error / (margin - self.loss)) ** 2)
 
 
+class Losses(Value):
+    """What was found between two models, from ``resamples`` samples of their rows."""
+
+    losses: tuple[Loss, ...]
+    resamples: int
+
+    def __str__(self) -> str:
+        sliced = sum(bool(loss.column) for loss in self.losses)
+        return f"{len(self.losses) - sliced} differences, {sliced} in slices, {self.resamples:,} resamples"
+
+
 @dataclass(frozen=True)
 class Question:
     """A metric of both models over ``at``: the rows of a slice, or None for all."""
@@ -73,26 +85,27 @@ class Question:
     value: str = ""
 
 
-def losses(questions: Sequence[Question], rows: int, draws: int, seed: int) -> list[Loss]:
+def losses(questions: Sequence[Question], rows: int, draws: int, seed: int, threads: int = 1) -> list[Loss]:
     """The loss of each question over ``rows`` rows, with the standard error over ``draws`` resamples.
 
-    Deterministic for a seed and numpy's version.
+    Deterministic for a seed and numpy's version, whatever ``threads`` is.
     """
     import numpy as np
 
-    generator = np.random.default_rng(seed)
-    found = np.empty((len(questions), draws))
-    for start in range(0, draws, AT_ONCE):
-        count = min(AT_ONCE, draws - start)
-        weights = np.empty((count, rows))
+    def found(start: int, source: np.random.SeedSequence) -> np.ndarray:
+        generator = np.random.default_rng(source)
+        weights = np.empty((min(AT_ONCE, draws - start), rows))
         for drawn in weights:
             drawn[:] = np.bincount(generator.integers(0, rows, rows, dtype=np.uint32), minlength=rows)
-        for question, values in zip(questions, found, strict=True):
-            values[start : start + count] = _loss(question, weights)
-    once = np.ones((1, rows))
+        return _values(questions, weights)
+
+    starts = range(0, draws, AT_ONCE)
+    with ThreadPoolExecutor(threads) as pool:  # numpy lets go of the interpreter
+        values = np.concatenate([*pool.map(found, starts, np.random.SeedSequence(seed).spawn(len(starts)))], axis=1)
+    once = _values(questions, np.ones((1, rows)))[:, 0]
     return [
-        _summary(question, float(_loss(question, once)[0]), values, rows)
-        for question, values in zip(questions, found, strict=True)
+        _summary(question, float(loss), spread, rows)
+        for question, loss, spread in zip(questions, once, values, strict=True)
     ]
 
 
@@ -109,10 +122,21 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     return refuted
 
 
-def _loss(question: Question, weights: np.ndarray) -> np.ndarray:
-    mine = weights if question.at is None else weights[:, question.at]
-    difference = question.champion(mine) - question.candidate(mine)
-    return -difference if question.lower_is_better else difference
+def _values(questions: Sequence[Question], weights: np.ndarray) -> np.ndarray:
+    """The loss of each question in each draw, shape (questions, draws)."""
+    import numpy as np
+
+    values = np.empty((len(questions), len(weights)))
+    parts: dict[int, list[tuple[Question, np.ndarray]]] = {}
+    for question, row in zip(questions, values, strict=True):
+        parts.setdefault(id(question.at), []).append((question, row))
+    for group in parts.values():  # the rows of a slice are taken out once for all its metrics
+        at = group[0][0].at
+        mine = weights if at is None else np.take(weights, at, axis=1)
+        for question, row in group:
+            difference = question.champion(mine) - question.candidate(mine)
+            row[:] = -difference if question.lower_is_better else difference
+    return values
 
 
 def _summary(question: Question, loss: float, values: np.ndarray, rows: int) -> Loss:

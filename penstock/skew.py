@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from penstock.refs import Value
 
 SKEW = "served rows have the training rows' fields"

@@ -1,6 +1,7 @@
 """Metrics of rows with weights, for many sets of weights at once: what a bootstrap asks for, a thousand times.
 
-A row's weight is how often it was drawn. With weights of one each the values are those of `penstock/metrics.py`.
+A row's weight is how often it was drawn. With weights of one each the values are those of `penstock/metrics.py`. Those
+of several classes are in `penstock/weighted_multiclass.py`, those of numbers in `penstock/weighted_regression.py`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ def binary_statistic(metric: str, label: np.ndarray, score: np.ndarray, threshol
     clipped = np.clip(score.astype(np.float64), 1e-15, 1 - 1e-15)
     hits, called = (decided & label).astype(np.float64), decided.astype(np.float64)
     if metric == "auc":
-        return _auc(truth, score)
+        return auc_of(truth, score)
     if metric == "average_precision":
         return _average_precision(truth, score)
     if metric == "calibration_error":
         return _calibration_error(truth, score, bins)
     if metric == "log_loss":
-        return _mean(-(truth * np.log(clipped) + (1 - truth) * np.log1p(-clipped)))
+        return mean_of(-(truth * np.log(clipped) + (1 - truth) * np.log1p(-clipped)))
     if metric == "brier":
-        return _mean((clipped - truth) ** 2)
+        return mean_of((clipped - truth) ** 2)
     if metric == "accuracy":
-        return _mean((decided == label).astype(np.float64))
+        return mean_of((decided == label).astype(np.float64))
     if metric == "precision":
         return _share(hits, called)
     if metric == "recall":
@@ -43,8 +44,17 @@ def binary_statistic(metric: str, label: np.ndarray, score: np.ndarray, threshol
     raise ValueError(f"`{metric}` is no metric of binary classification")
 
 
-def _mean(values: np.ndarray) -> Statistic:
-    return lambda weights: (weights @ values) / weights.sum(axis=1)
+def mean_of(values: np.ndarray) -> Statistic:
+    """The mean of ``values``, shape (rows,)."""
+    return lambda weights: dot(weights, values) / weights.sum(axis=1)
+
+
+def dot(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``weights @ values`` without BLAS: its threads wait for one another on a busy machine, and its sums depend on
+    how many there are."""
+    import numpy as np
+
+    return np.asarray(np.einsum("...i,i->...", weights, values))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> Statistic:
@@ -52,13 +62,13 @@ def _share(part: np.ndarray, whole: np.ndarray) -> Statistic:
     import numpy as np
 
     def share(weights: np.ndarray) -> np.ndarray:
-        total = weights @ whole
-        return np.asarray(np.divide(weights @ part, total, out=np.zeros(len(weights)), where=total > 0))
+        total = dot(weights, whole)
+        return np.asarray(np.divide(dot(weights, part), total, out=np.zeros(len(weights)), where=total > 0))
 
     return share
 
 
-def _auc(truth: np.ndarray, score: np.ndarray) -> Statistic:
+def auc_of(truth: np.ndarray, score: np.ndarray) -> Statistic:
     """The share of (positive, negative) pairs in order, ties by half: the Mann-Whitney statistic."""
     import numpy as np
 
@@ -77,7 +87,7 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> Statistic:
             pairs = mine.sum() * others[-1]
             if pairs:
                 under = (others[below] + others[upto]) / 2 if tied else others[below]
-                values[at] = mine @ under / pairs
+                values[at] = dot(mine, under) / pairs
         return values
 
     return auc
@@ -100,7 +110,8 @@ def _average_precision(truth: np.ndarray, score: np.ndarray) -> Statistic:
                 hits = np.zeros(len(ranked))
                 hits[positive] = mine
                 hits, called = np.cumsum(hits)[last], np.cumsum(ranked)[last]
-                values[at] = mine @ np.divide(hits, called, out=np.zeros_like(hits), where=called > 0) / mine.sum()
+                precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+                values[at] = dot(mine, precision) / mine.sum()
         return values
 
     return average_precision
@@ -114,12 +125,14 @@ def _calibration_error(truth: np.ndarray, score: np.ndarray, bins: int) -> Stati
 
     def error(weights: np.ndarray) -> np.ndarray:
         values = np.empty(len(weights))
-        for at, mine in enumerate(weights[:, order]):
+        for at, one in enumerate(weights):
+            mine = one[order]
             drawn = np.cumsum(mine)
             total = round(drawn[-1])
             width, wider = divmod(total, bins)  # the first bins have one row more, as `np.array_split` has it
             edges = np.concatenate([[0], np.cumsum([width + (which < wider) for which in range(bins)])])
-            sums = np.concatenate([[0], np.cumsum(mine * gap)])
+            mine *= gap
+            sums = np.concatenate([[0], np.cumsum(mine)])
             upto = np.searchsorted(drawn, edges, side="left")
             upto = np.minimum(upto, len(mine) - 1)
             before = np.where(upto > 0, drawn[upto - 1], 0)

@@ -80,9 +80,16 @@ def compare(project: str, before: str, after: str) -> Comparison:
             _ordered(metrics[1]),
             intervals=(_intervals(left, metrics[0]), _intervals(right, metrics[1])),
         ),
+        gated=_gated(right, candidate_name(events[0])),
         slices=_slices(*metrics),
         importance=_importance(*metrics),
     )
+
+
+def _gated(candidate: Candidate, champion: str) -> tuple[str, ...]:
+    if candidate.champion is None or candidate.champion.version != champion:
+        return ()
+    return tuple(str(check) for check in candidate.decision.checks if check.loss is not None)
 
 
 def _side(event: Event, candidate: Candidate) -> Side:

@@ -14,6 +14,7 @@ from tasks import store
 from tasks.batches import numbered, raw_batches
 from tasks.caching import task
 from tasks.settings import settings
+from tasks.slicing import slices_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,15 +122,9 @@ def _labels(split: FileRef, label: str, classes: tuple[str, ...]) -> np.ndarray:
 def _slices(
     columns: pl.DataFrame, label: np.ndarray, score: np.ndarray, judge: Judge, evaluate: EvaluateConfig
 ) -> list[dict[str, Any]]:
-    import polars as pl
-
     parts = []
     for column in evaluate.slices:
-        groups = columns.select(pl.col(column).cast(pl.String).fill_null("(missing)").alias("value")).with_row_index(
-            "at"
-        )
-        for (value,), rows in sorted(groups.group_by("value"), key=lambda pair: str(pair[0][0])):
-            at = rows["at"].to_numpy()
+        for value, at in slices_of(columns, column):
             parts.append({
                 "column": column,
                 "value": value,

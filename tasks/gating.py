@@ -9,6 +9,7 @@ from penstock.config import EvaluateConfig, GateConfig
 from penstock.fairness import Fairness, fairness_checks
 from penstock.gate import Decision, decide
 from penstock.leakage import Alone, leak_check
+from penstock.paired import Losses
 from penstock.refs import Evaluation
 from penstock.skew import Skew, skew_checks
 from tasks.caching import task
@@ -19,6 +20,7 @@ from tasks.store import read_json
 def gate_candidate(
     evaluation: Evaluation,
     baseline: Evaluation | None,
+    losses: Losses | None,
     champion: Champion | None,
     gate: GateConfig,
     evaluate: EvaluateConfig,
@@ -36,6 +38,7 @@ def gate_candidate(
         baseline=read_json(baseline.metrics) if baseline else None,
         champion=champion.version if champion else "",
         same_model=baseline is not None and baseline.model == evaluation.model,
+        losses=losses.losses if losses else (),
         more=[
             *skew_checks(skew),
             leak_check(alone, gate.max_single_feature),

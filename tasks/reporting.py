@@ -15,7 +15,7 @@ from typing import Any
 from penstock.candidate import Candidate, Release
 from penstock.config import Project
 from penstock.errors import DataError
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from penstock.refs import FileRef
 from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
 from penstock.tuning import Trial
@@ -72,7 +72,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent)
+    environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent, loss=_loss)
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
     rows = _metric_rows(metrics, baseline)
@@ -196,6 +196,10 @@ def _short(value: float | None) -> str:
 
 def _whole(value: int | None) -> str:
     return _number(value, ",d")
+
+
+def _loss(value: float) -> str:
+    return _number(value, ".3g")
 
 
 def _percent(value: float | None) -> str:

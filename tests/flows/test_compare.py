@@ -9,7 +9,7 @@ from flows.cli import main
 from flows.compare import as_text, compare, explain_gate
 from penstock.comparison import changes
 from penstock.errors import ConfigError, DataError
-from penstock.gate import Check
+from penstock.gate_checks import Check
 from tasks.registry import find_release, recorded_candidate, register
 
 

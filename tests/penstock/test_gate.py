@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from penstock.config import EvaluateConfig, GateConfig
 from penstock.gate import decide
+from penstock.paired import Loss
+from penstock.task_type import LOWER_IS_BETTER
 
 EVALUATE = EvaluateConfig(slices=("origin",), min_slice_rows=100)
 GATE = GateConfig.model_validate({
@@ -33,10 +35,28 @@ def measured(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(found), **changes}
 
 
+def between(candidate: dict[str, Any], baseline: dict[str, Any], error: float = 0) -> list[Loss]:
+    """What `tasks/pairing.py` would find between the two, were every standard error ``error``."""
+    found = []
+    for mine, other in [(candidate, baseline), *zip(candidate["slices"], baseline.get("slices", ()), strict=False)]:
+        for metric, value in mine["metrics"].items():
+            base = other.get("metrics", {}).get(metric)
+            known = value is not None and base is not None
+            loss = (value - base if metric in LOWER_IS_BETTER else base - value) if known else None
+            of = {"metric": metric, "rows": mine["rows"], "loss": loss, "error": error if known else None}
+            found.append(Loss(**of, column=mine.get("column", ""), value=mine.get("value", "")))
+    return found
+
+
 def verdict(
-    candidate: dict[str, Any], baseline: dict[str, Any] | None = None, gate: GateConfig = GATE, **more: Any
+    candidate: dict[str, Any],
+    baseline: dict[str, Any] | None = None,
+    gate: GateConfig = GATE,
+    error: float = 0,
+    **more: Any,
 ) -> tuple[str, ...]:
-    return decide(gate, EVALUATE, candidate, baseline, "flights-v1" if baseline else "", **more).reasons
+    losses = between(candidate, baseline, error) if baseline else ()
+    return decide(gate, EVALUATE, candidate, baseline, "flights-v1" if baseline else "", losses=losses, **more).reasons
 
 
 def test_a_good_candidate_passes_alone_and_beside_a_champion() -> None:
@@ -122,3 +142,85 @@ def test_passing_means_that_every_bound_holds(auc: float, base: float) -> None:
         measured(metrics={"auc": auc, "log_loss": 0.5}), measured(metrics={"auc": base, "log_loss": 0.4})
     )
     assert passed == (auc >= 0.6 and base - auc <= 0.01)
+
+
+SURE = GateConfig.model_validate({"metrics": {"auc": {"max_loss": 0.01}}, "min_rows": 10})
+
+
+@pytest.mark.parametrize(
+    ("lost", "error", "reason"),
+    [
+        (-0.002, 0.006, None),  # at most 0.0079
+        (0.002, 0.006, "cannot tell: needs about 2,700 more test rows"),
+        (0.0101, 0.001, "on these rows it is beyond that, perhaps by chance"),
+        (0.02, 0.005, "worse than that, surely"),
+    ],
+)
+def test_that_it_is_no_worse_has_to_be_shown(lost: float, error: float, reason: str | None) -> None:
+    reasons = verdict(measured(), measured(metrics={"auc": 0.7 + lost, "log_loss": 0.5}), SURE, error)
+    assert reasons == () if reason is None else len(reasons) == 1 and reason in reasons[0], reasons
+
+
+def test_a_change_that_was_not_measured_is_not_passed() -> None:
+    base = measured(metrics={"auc": 0.69, "log_loss": 0.5})
+    assert "was not measured" in decide(SURE, EVALUATE, measured(), base, "flights-v1").reasons[0]
+
+
+def test_a_check_says_what_is_sure_of_its_loss() -> None:
+    base = measured(metrics={"auc": 0.698, "log_loss": 0.5})
+    losses = between(measured(), base, 0.001)
+    check = next(one for one in decide(SURE, EVALUATE, measured(), base, "v1", losses=losses).checks if one.loss)
+    assert str(check) == (
+        "auc: 0.7, champion 0.698, loss -0.002 (at most -0.0003551 with 95 %), must be at most 0.01 worse"
+    )
+    assert check.low == pytest.approx(-0.003645, abs=1e-6)
+
+
+def sliced(*aucs: float, rows: int = 400) -> dict[str, Any]:
+    return measured(
+        slices=[
+            {"column": "origin", "value": f"A{at:02}", "rows": rows, "positives": 100, "metrics": {"auc": auc}}
+            for at, auc in enumerate(aucs)
+        ]
+    )
+
+
+IN_SLICES = GateConfig.model_validate({
+    "metrics": {"auc": {"min": 0.6}}, "slices": {"auc": {"max_loss": 0.02}}, "min_rows": 10, "ties": "accept",
+})  # fmt: skip
+NOISE = (0.02, -0.025, 0.03, -0.01, 0.005, -0.03, 0.015, 0.0, -0.015, 0.028, -0.02, 0.01)
+
+
+def test_slices_that_differ_as_chance_makes_them_pass() -> None:
+    base = sliced(*[0.7] * len(NOISE))
+    assert max(NOISE) > 0.02
+    assert verdict(sliced(*(0.7 - lost for lost in NOISE)), base, IN_SLICES, error=0.02) == ()
+
+
+def test_a_slice_that_is_surely_worse_fails_and_no_other() -> None:
+    reasons = verdict(sliced(0.58, *(0.7 - lost / 3 for lost in NOISE)), sliced(*[0.7] * 13), IN_SLICES, error=0.02)
+    assert len(reasons) == 1 and "auc on origin=A00" in reasons[0] and "surely, also as one of 13" in reasons[0]
+
+
+def test_one_of_many_must_be_surer_than_one_alone() -> None:
+    for others, passes in ((0, False), (12, True)):
+        found = verdict(
+            sliced(0.7 - 0.045, *[0.7 - lost for lost in NOISE[:others]]),
+            sliced(*[0.7] * (1 + others)), IN_SLICES, error=0.02,
+        )  # fmt: skip
+        assert (found == ()) is passes, found
+
+
+def test_slices_that_are_all_a_little_worse_are_likely_worse() -> None:
+    reasons = verdict(sliced(*[0.675] * 6), sliced(*[0.7] * 6), IN_SLICES, error=0.02)
+    assert len(reasons) == 6 and all("worse than that, likely" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("policy", ["fail", "ignore"])
+def test_a_metric_that_is_missing(policy: str) -> None:
+    gate = GATE.model_copy(update={"on_missing_metric": policy})
+    one_class = {**measured()["slices"][0], "metrics": {"auc": None}}
+    assert (verdict(measured(slices=[one_class]), gate=gate) == ()) is (policy == "ignore")
+    assert (verdict(measured(metrics={"auc": None, "log_loss": 0.5}), gate=gate) == ()) is (policy == "ignore")
+    nothing = verdict(measured(metrics={}), gate=gate)
+    assert any("thresholds" in reason for reason in nothing) is (policy == "ignore") and nothing

@@ -11,6 +11,7 @@ from penstock.gate import decide
 from penstock.judge import judge_of
 from penstock.multiclass_metrics import by_class, multiclass_metrics
 from penstock.naive import last_values
+from penstock.paired import Loss
 from penstock.regression_metrics import regression_metrics
 from penstock.task_type import TASK_TYPES, Target
 
@@ -127,8 +128,9 @@ def test_a_gain_is_over_every_naive_answer_and_nothing_to_compare_with_does_not_
 def test_of_an_error_less_is_better_than_the_champion() -> None:
     gate = GateConfig.model_validate({"metrics": {"rmse": {"max_loss": 0.1}}})
     champion = numbers() | {"metrics": {"rmse": 3.8}}
-    assert not decide(gate, EvaluateConfig(), numbers(), champion).passed
-    assert decide(gate, EvaluateConfig(), champion, numbers()).passed
+    for candidate, baseline, lost in ((numbers(), champion, 0.2), (champion, numbers(), -0.2)):
+        losses = [Loss(metric="rmse", rows=5000, loss=lost, error=0.01)]
+        assert decide(gate, EvaluateConfig(), candidate, baseline, losses=losses).passed is (lost < 0)
 
 
 def test_the_rarest_class_has_to_have_its_rows() -> None:

@@ -12,7 +12,8 @@ import pytest
 from penstock.candidate import Candidate, Champion, Lineage, Release
 from penstock.config import Project, parse
 from penstock.errors import DataError
-from penstock.gate import Check, Decision
+from penstock.gate import Decision
+from penstock.gate_checks import Check
 from penstock.refs import (
     Checked,
     DataFile,
