@@ -73,7 +73,8 @@ def as_text(values: pl.Series, source: SourceConfig) -> pl.Series:
     if values.dtype != pl.String:
         return values.fill_nan(None) if values.dtype.is_float() else values
     text = values.str.strip_chars()
-    return text.set(text.is_in(["", *source.missing]), None)
+    nothing = text.is_in(["", *source.missing]) if source.missing else text == ""
+    return text.set(nothing, None) if nothing.any() else text
 
 
 def typed_column(text: pl.Series, name: str, dtype: str, source: SourceConfig) -> pl.Series:

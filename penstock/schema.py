@@ -16,7 +16,7 @@ from penstock.config import FeaturesConfig, PackageConfig
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.task_type import BINARY, TASK_TYPES, TaskType
-from penstock.yaml_errors import doubled_key, explained, unreadable
+from penstock.yaml_errors import doubled_key, explained, load, unreadable
 
 RESERVED = ("why", "__row__", "__last__")  # columns that Penstock adds
 
@@ -38,7 +38,7 @@ def parse_schema(text: str, where: str) -> SchemaFile:
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        tree = load(text)
     except yaml.YAMLError as error:
         raise unreadable(error, "The schema", where) from None
     if not isinstance(tree, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -26,7 +27,7 @@ def read_rows(path: Path, source: SourceConfig, where: str, start: int = 0, coun
 
     Rows without any value, such as a blank line, are left out.
     """
-    with readable(where):
+    with readable(where), _told(path, source, where):
         if source.format == "jsonl":
             frame = _json_rows(path, where, start, count)
         else:
@@ -36,7 +37,7 @@ def read_rows(path: Path, source: SourceConfig, where: str, start: int = 0, coun
 
 def read_pieces(path: Path, source: SourceConfig, where: str, rows: int) -> Iterator[pl.DataFrame]:
     """All rows as `read_rows` has them, about ``rows`` at a time and in any order, so that memory stays bounded."""
-    with readable(where):
+    with readable(where), _told(path, source, where):
         if source.format == "jsonl":
             lines = _json_lines(path, where)
             while chunk := list(itertools.islice(lines, rows)):
@@ -44,6 +45,46 @@ def read_pieces(path: Path, source: SourceConfig, where: str, rows: int) -> Iter
         else:
             for frame in _scan(path, source, where).collect_batches(chunk_size=rows, lazy=True, maintain_order=False):
                 yield _without_blank(frame, source)
+
+
+@contextlib.contextmanager
+def _told(path: Path, source: SourceConfig, where: str) -> Iterator[None]:
+    """Names the line that polars could not read, if the file is CSV."""
+    import polars as pl
+
+    try:
+        yield
+    except pl.exceptions.PolarsError:
+        if source.format == "csv":
+            _require_records(path, source, where)
+        raise
+
+
+def _require_records(path: Path, source: SourceConfig, where: str) -> None:
+    """Raise DataError for the first record of more values than there are columns, or whose quote has no end."""
+    number, width = 1, 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, delimiter=source.separator, quotechar=source.quote, strict=True)
+        try:
+            for record in records:
+                width = width or len(record)
+                if len(record) > width:
+                    raise DataError(
+                        "A line has more values than there are columns.",
+                        where=f"{where}:{number}",
+                        found=f"{len(record)}: {source.separator.join(record)[:80]}",
+                        allowed=f"{width}; a value that has {source.separator!r} in it stands in quotes",
+                        next_step="mend the line, or correct `data.source.separator`",
+                    )
+                number = records.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                "A quote has no end, or something stands behind it.",
+                where=f"{where}:{number}",
+                found=str(error),
+                allowed="quotes around a whole value, and two for one within",
+                next_step="mend the line, or correct `data.source.quote`",
+            ) from None
 
 
 def _without_blank(frame: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -63,7 +104,7 @@ def count_rows(path: Path, source: SourceConfig, where: str) -> int:
     """How many rows the file has, blank lines included."""
     import polars as pl
 
-    with readable(where):
+    with readable(where), _told(path, source, where):
         if source.format == "jsonl":
             return sum(1 for _ in _json_lines(path, where))
         return int(_scan(path, source, where).select(pl.len()).collect(engine="streaming").item())
@@ -99,7 +140,8 @@ def first_record(path: Path, source: SourceConfig, where: str) -> tuple[list[str
     records = csv.reader(head, delimiter=source.separator, quotechar=source.quote)
     first = next(records, [])
     if not any(value.strip() for value in first):
-        raise DataError("The file is empty, or begins with a blank line.", where=where, next_step="check the file")
+        raise DataError("The file is empty, or begins with a blank line.", where=where,
+                        next_step="take out the lines before the header, or name a file that has rows")  # fmt: skip
     return first, sum(1 for _ in itertools.takewhile(lambda record: not record, records))
 
 

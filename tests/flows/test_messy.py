@@ -250,17 +250,17 @@ RAGGED = "x,late\n" + "1,yes\n2,no\n" * 60 + "3,4,yes\n" + "1,yes\n" * 9
 @pytest.mark.parametrize(
     ("content", "target", "said"),
     [
-        (b"x,late\n" + b"1,yes\n2,no\n" * 60 + b'3,"yes\n', "late", ""),  # a quote without an end
-        (RAGGED.encode(), "late", ""),
+        (b"x,late\n" + b"1,yes\n2,no\n" * 60 + b'3,"yes\n', "late", "rows.csv:122"),  # a quote without an end
+        (RAGGED.encode(), "late", "rows.csv:122"),
         (b"late\n" + b"yes\nno\n" * 60, "late", "Nothing is left"),
         (b"\xff\xfe" + "x,late\n1,yes\n".encode("utf-16-le") * 30, "gone", "no column `gone`"),
-        (b"\n\n" + written(Table(BASE)), "late", ""),
+        (b"\n\n" + written(Table(BASE)), "late", "before the header"),
     ],
 )  # fmt: skip
-def test_a_broken_file_gets_a_message_or_a_project(checkout, content, target, said):
+def test_a_broken_file_gets_a_message_with_the_mend(checkout, content, target, said):
     (checkout.root / "rows.csv").write_bytes(content)
     found = checkout.penstock("new", "messy", "rows.csv", "--target", target)
     assert "Traceback" not in found.stderr
     assert said in found.stderr
-    if found.returncode:
-        assert "next:" in found.stderr, found.stderr
+    assert found.returncode == 4
+    assert "next:" in found.stderr, found.stderr

@@ -179,8 +179,8 @@ def test_what_is_not_installed_is_named(monkeypatch):
 
 BROKEN = {
     "cut off": (gzip.compress(CSV.encode() * 99)[:-20], {}, "cannot be read"),
-    "too many values": (b"id,name,amount\n1,a,2,3\n", {}, "cannot be read"),
-    "an open quote": (b'id,name,amount\n1,"a,2\n', {}, "cannot be read"),
+    "too many values": (b"id,name,amount\n1,a,2,3\n", {}, "more values than there are columns"),
+    "an open quote": (b'id,name,amount\n1,"a,2\n', {}, "no end"),
     "not utf-8": (CSV.encode("latin-1"), {}, "decoded"),
     "other encoding": (CSV.encode("latin-1"), {"encoding": "utf-16"}, "decoded"),
     "empty": (b"", {}, "empty"),
