@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Any
 
 from penstock.config import EvaluateConfig, FeaturesConfig, SplitConfig
 from penstock.errors import TrainingError
@@ -19,7 +18,7 @@ from penstock.model import BYTES_A_CELL, needs_external_memory
 from penstock.refs import Dataset, Splits
 from penstock.task_type import LOSSES
 from penstock.train_config import TrainConfig
-from penstock.tune_config import WHOLE, Dimension, TuneConfig
+from penstock.tune_config import TuneConfig
 from penstock.tuning import Params, Trial, Tuned, at_once, best_of, measured_by
 from tasks import store
 from tasks.caching import task
@@ -27,10 +26,8 @@ from tasks.settings import settings
 from tasks.steps import StepEvent, emit
 from tasks.training import class_weights
 from tasks.tuning_folds import rows_of_folds
+from tasks.tuning_search import Search
 from tasks.tuning_trials import Journal, Trainer
-
-if TYPE_CHECKING:
-    import optuna
 
 ENOUGH = 4  # failed trials, with none that did not, that end a search
 
@@ -102,19 +99,16 @@ def _searched(
     ended: Callable[[list[Trial]], None],
 ) -> tuple[list[Trial], bool]:
     """(the trials by number, whether time ran out before all were made)."""
-    study = _study(tune, lower)
-    # by name: what is drawn depends on the order, and a config read back from a record has another one
-    spans = {name: _distribution(name, each) for name, each in sorted(tune.space.items())}
+    search = Search(tune, lower)
     budget = float("inf") if tune.time_budget_minutes is None else tune.time_budget_minutes * 60
     trials: list[Trial] = []
     spent = 0.0  # seconds, those of the runs that were killed among them
     while len(trials) < tune.trials:
         if trials and spent >= budget:
             return trials, True
-        asked = [study.ask(spans) for _ in range(min(tune.batch, tune.trials - len(trials)))]
-        batch, spent = _batch(trainer, [each.params for each in asked], trials, journal, parallel, spent, ended)
-        for each, trial in zip(asked, batch, strict=True):
-            _tell(study, each, trial, lower)
+        asked = search.ask(min(tune.batch, tune.trials - len(trials)))
+        batch, spent = _batch(trainer, asked, trials, journal, parallel, spent, ended)
+        search.tell(batch)
         trials += batch
         if len(trials) >= ENOUGH and all(trial.state == "failed" for trial in trials):
             raise _no_model(trials)
@@ -156,40 +150,6 @@ def _batch(
     finally:
         pool.shutdown(cancel_futures=True)
     return [done[number] for number in sorted(done)], spent
-
-
-def _study(tune: TuneConfig, lower: bool) -> optuna.Study:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # constant_liar would have a batch's trials see one another; without it they differ by what is drawn
-    sampler = optuna.samplers.TPESampler(seed=tune.seed, multivariate=True, constant_liar=False)
-    return optuna.create_study(direction="minimize" if lower else "maximize", sampler=sampler)
-
-
-def _distribution(name: str, dimension: Dimension) -> Any:
-    from optuna import distributions
-
-    if dimension.choices is not None:
-        return distributions.CategoricalDistribution(dimension.choices)
-    low, high, step = dimension.low, dimension.high, dimension.step
-    assert low is not None and high is not None
-    if name in WHOLE:
-        return distributions.IntDistribution(int(low), int(high), log=dimension.log, step=int(step or 1))
-    return distributions.FloatDistribution(low, high, log=dimension.log, step=step)
-
-
-def _tell(study: optuna.Study, asked: optuna.trial.Trial, trial: Trial, lower: bool) -> None:
-    """What became of a trial. A pruned one is ranked below those that finished, by how far it came."""
-    from optuna.trial import TrialState
-
-    if trial.state == "finished":
-        study.tell(asked, trial.value)
-    elif trial.state == "failed":
-        study.tell(asked, state=TrialState.FAIL)
-    else:
-        asked.report(trial.losses[-1] if lower else -trial.losses[-1], len(trial.losses))
-        study.tell(asked, state=TrialState.PRUNED)
 
 
 def _no_model(trials: Sequence[Trial]) -> TrainingError:
