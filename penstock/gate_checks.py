@@ -41,7 +41,7 @@ class Check(Value):
         """The loss in words, or nothing."""
         if self.loss is None or self.high is None or self.confidence is None:
             return ""
-        return f"loss {self.loss:.4g} (at most {self.high:.4g} with {100 * self.confidence:.4g} %)"
+        return f"loss {self.loss:.3g} (at most {self.high:.3g} with {100 * self.confidence:.4g} %)"
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def auc_of(truth: np.ndarray, score: np.ndarray) -> Statistic:
         values = np.full(len(weights), np.nan)
         for at, drawn in enumerate(weights):  # one at a time stays in the processor's cache: three times as fast
             mine = drawn[positive]
-            others = np.concatenate([[0.0], np.cumsum(drawn[negative])])
+            others = _sums(drawn[negative])
             pairs = mine.sum() * others[-1]
             if pairs:
                 under = (others[below] + others[upto]) / 2 if tied else others[below]
@@ -91,6 +91,16 @@ def auc_of(truth: np.ndarray, score: np.ndarray) -> Statistic:
         return values
 
     return auc
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """The sum of the first 0, 1, ... all values, shape (rows + 1,)."""
+    import numpy as np
+
+    sums = np.empty(len(values) + 1)
+    sums[0] = 0
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _average_precision(truth: np.ndarray, score: np.ndarray) -> Statistic:
@@ -127,16 +137,14 @@ def _calibration_error(truth: np.ndarray, score: np.ndarray, bins: int) -> Stati
         values = np.empty(len(weights))
         for at, one in enumerate(weights):
             mine = one[order]
-            drawn = np.cumsum(mine)
+            drawn = _sums(mine)
             total = round(drawn[-1])
             width, wider = divmod(total, bins)  # the first bins have one row more, as `np.array_split` has it
             edges = np.concatenate([[0], np.cumsum([width + (which < wider) for which in range(bins)])])
             mine *= gap
-            sums = np.concatenate([[0], np.cumsum(mine)])
-            upto = np.searchsorted(drawn, edges, side="left")
-            upto = np.minimum(upto, len(mine) - 1)
-            before = np.where(upto > 0, drawn[upto - 1], 0)
-            inside = sums[upto] + (edges - before) * gap[upto]  # a row drawn often may lie in two bins
+            upto = np.minimum(np.searchsorted(drawn[1:], edges, side="left"), len(mine) - 1)
+            between = np.where(np.diff(upto) > 0, np.add.reduceat(mine, upto)[:-1], 0)  # of no rows it gives the next
+            inside = _sums(between) + (edges - drawn[upto]) * gap[upto]  # a row drawn often may lie in two bins
             values[at] = np.abs(np.diff(inside)).sum() / total if total else np.nan
         return values
 

@@ -27,9 +27,15 @@ def test_what_differs_is_named_and_what_does_not_is_left_out(tiny):
 def test_the_command_prints_text_or_json(tiny):
     text = CliRunner().invoke(main, ["compare", "tiny", "tiny-v1", "tiny-v2"], catch_exceptions=False)
     assert text.exit_code == 0 and "metrics, the same test rows" in text.output
+    gated = text.output.split("what the gates asked beside tiny-v1:\n")[1].splitlines()[0]
+    assert gated.startswith("  auc: ") and "with 95 %), must be at most 0.05 worse" in gated
+    backwards = CliRunner().invoke(main, ["compare", "tiny", "tiny-v2", "tiny-v1"], catch_exceptions=False)
+    assert "what the gates asked" not in backwards.output
     tree = json.loads(CliRunner().invoke(main, ["compare", "tiny", "tiny-v1", "tiny-v2", "--json"]).output)
     assert tree["before"]["name"] == "tiny-v1"
     explained = json.loads(CliRunner().invoke(main, ["explain-gate", "tiny", "tiny-v2", "--json"]).output)
+    [check] = [one for one in explained["decision"]["checks"] if one["loss"] is not None]
+    assert check["low"] <= check["loss"] <= check["high"] <= 0.05
     assert explained["decision"]["passed"] and explained["against"].startswith("tiny-v1")
 
 

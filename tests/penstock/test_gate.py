@@ -171,7 +171,7 @@ def test_a_check_says_what_is_sure_of_its_loss() -> None:
     losses = between(measured(), base, 0.001)
     check = next(one for one in decide(SURE, EVALUATE, measured(), base, "v1", losses=losses).checks if one.loss)
     assert str(check) == (
-        "auc: 0.7, champion 0.698, loss -0.002 (at most -0.0003551 with 95 %), must be at most 0.01 worse"
+        "auc: 0.7, champion 0.698, loss -0.002 (at most -0.000355 with 95 %), must be at most 0.01 worse"
     )
     assert check.low == pytest.approx(-0.003645, abs=1e-6)
 

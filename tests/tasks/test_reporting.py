@@ -275,3 +275,16 @@ def test_curves_of_any_length_are_drawn() -> None:
     for losses in ([], [0.5], [0.5, 0.5], [0.5, None]):
         _, svg, _ = learning_curve({"train": losses, "validation": losses, "best_iteration": 0})
         assert svg.endswith("</svg>") and "nan" not in svg
+
+
+def test_the_loss_of_a_check_stands_beside_its_bound() -> None:
+    made = candidate()
+    check = Check(
+        name="auc", value=0.7, baseline=0.71, bound="at most 0.02 worse", passed=True,
+        loss=0.01, low=0.004, high=0.01625, confidence=0.95,
+    )  # fmt: skip
+    decision = made.decision.model_copy(update={"checks": (*made.decision.checks, check)})
+    assert "paired bootstrap" not in render(made, release(), project())
+    html = render(made.model_copy(update={"decision": decision}), release(), project())
+    assert '<td class="n">0.01</td><td class="n">0.0163</td><td>at most 0.02 worse</td>' in html
+    assert "At most: with 95 %, by a paired bootstrap" in html
