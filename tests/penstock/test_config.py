@@ -88,7 +88,11 @@ WRONG = {  # what is added to a section, the key that has to be named, what is a
     "train ": ("rounds: 0", "train.rounds", "a whole number from 1 up to 100000"),
     "train  ": ("objective: reg:gamma", "objective: reg:gamma", "binary:logistic"),
     "tune": ("space: {max_depth: {low: 9, high: 3}}", "tune", "low"),
-    "behaviour": ("it is so: {direction: {feature: distance, score: sideways, add: 1}}", "score", "up or down"),
+    "behaviour": (
+        "far: {direction: {feature: distance, score: sideways, add: 1}}",
+        "behaviour.far.direction.score",
+        "up or down",
+    ),
     "evaluate": ("threshold_metric: auc", "evaluate.threshold_metric", "f1, accuracy or youden"),
     "gate": ("ties: keep", "gate.ties", "keep_current or accept"),
     "gate ": ("metrics: {auc: {min: high}}", "gate.metrics.auc.min", "a number"),
