@@ -83,13 +83,16 @@ def losses_at(curve: Sequence[float], rounds: int) -> list[float]:
 
 
 def is_hopeless(loss: float, step: int, earlier: Sequence[Trial]) -> bool:
-    """Whether a trial is given up at a step: its loss is above the median of the finished trials there.
+    """Whether a trial is given up at a step: it is not in the better half of the trials that came so far.
 
-    The median stopping rule of Golovin et al., "Google Vizier" (KDD 2017), section 3.2.2. ``earlier``: the trials of
-    all earlier batches, never of the same one: what runs beside a trial must not change what becomes of it.
+    The rule of asynchronous successive halving with a reduction factor of 2 (Li et al., "A System for Massively
+    Parallel Hyperparameter Tuning", 2020, algorithm 2). Those given up at the step count too: among the finished alone, each of
+    which was better than half of those before, the bar would rise until nothing passes. ``earlier``: the trials of all
+    earlier batches, never of the same one: what runs beside a trial must not change what becomes of it.
     """
-    reached = [trial.losses[step] for trial in earlier if trial.state == "finished" and len(trial.losses) > step]
-    return len(reached) >= WARM_UP and loss > median(reached)
+    reached = [trial for trial in earlier if len(trial.losses) > step]
+    finished = sum(trial.state == "finished" for trial in reached)
+    return finished >= WARM_UP and loss > median(trial.losses[step] for trial in reached)
 
 
 def best_of(trials: Sequence[Trial], lower_is_better: bool) -> Trial | None:

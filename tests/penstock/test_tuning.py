@@ -84,6 +84,9 @@ def test_a_trial_is_given_up_above_the_median_of_enough_finished_trials() -> Non
     assert not is_hopeless(9, 0, earlier[:4])
     pruned = [trial(9, 0.0, state="pruned")] * 9
     assert not is_hopeless(9, 0, [*earlier[:4], *pruned])
+    given_up = [trial(9, 0.9, state="pruned")] * 5
+    assert not is_hopeless(0.6, 0, [*earlier, *given_up])  # those given up lower the bar again
+    assert is_hopeless(0.8, 0, [*earlier, *given_up])
 
 
 def test_the_best_is_the_first_of_equals_and_never_one_that_did_not_finish() -> None:
