@@ -9,7 +9,7 @@ import pytest
 
 from penstock.columns import Column
 from penstock.errors import DataError
-from penstock.reading import as_text, datetimes, integers, numbers, read_columns, unique_names
+from penstock.reading import as_text, datetimes, integers, numbers, read_columns, typed_column, unique_names
 from penstock.source_config import SourceConfig
 
 PLAIN = SourceConfig(call="a:b")
@@ -103,3 +103,20 @@ def test_other_columns_than_the_schemas_are_refused_by_name(frame, said):
 
 def test_names_that_stand_twice_or_are_blank_are_made_unique():
     assert unique_names(["x", "x", "", "x (2)", " x "]) == ["x", "x (2)", "column 3", "x (2) (2)", "x (3)"]
+
+
+@pytest.mark.parametrize("missing", [(), ("NA",), ("-999",)])
+@pytest.mark.parametrize("dtype", ["Int8", "Int64", "Float32", "Float64"])
+@pytest.mark.parametrize(
+    "values", [["1", "2"], ["1", "-999"], ["1", "300"], ["1", "1.5"], ["1", "nan"], ["1", "inf"], ["1", "1e300"],
+               [" 1", "2"], ["1", ""], ["1", None], ["1", "NA"], ["+1", "2"], ["1e2", "2"], ["$1", "2"]],
+)  # fmt: skip
+def test_the_short_way_to_numbers_leads_where_the_long_one_does(values, dtype, missing):
+    source = SourceConfig(call="a:b", missing=missing)
+    frame = pl.DataFrame({"x": values}, schema={"x": pl.String})
+    text = as_text(frame["x"], source)
+    wanted = typed_column(text, "x", dtype, source)
+    rows, unread = read_columns(frame, {"x": Column(dtype=dtype)}, source, "here")
+    assert rows["x"].to_list() == wanted.to_list()
+    assert rows["x"].dtype == wanted.dtype
+    assert [row for each in unread for row in each.rows] == (text.is_not_null() & wanted.is_null()).arg_true().to_list()
