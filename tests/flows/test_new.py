@@ -106,7 +106,7 @@ def test_an_awkward_table_becomes_a_project_that_serves(live, prefect_api):
     from tasks.deployments import ensure_deployments
 
     with platform.connected():
-        assert len(ensure_deployments().ids["shop"]) == 7  # Prefect takes them
+        assert len(ensure_deployments().ids["shop"]) == 8  # Prefect takes them
 
 
 def test_a_project_is_never_written_over_without_force(checkout):
