@@ -86,9 +86,10 @@ def is_hopeless(loss: float, step: int, earlier: Sequence[Trial]) -> bool:
     """Whether a trial is given up at a step: it is not in the better half of the trials that came so far.
 
     The rule of asynchronous successive halving with a reduction factor of 2 (Li et al., "A System for Massively
-    Parallel Hyperparameter Tuning", 2020, algorithm 2). Those given up at the step count too: among the finished alone,
-    each of which was better than half of those before, the bar would rise until nothing passes. ``earlier``: the trials
-    of all earlier batches, never of the same one: what runs beside a trial must not change what becomes of it.
+    Parallel Hyperparameter Tuning", 2020, algorithm 2). Those given up at the step count too: among the finished
+    alone, each of which was better than half of those before, the bar would rise until nothing passes. ``earlier``:
+    the trials of all earlier batches, never of the same one: what runs beside a trial must not change what becomes
+    of it.
     """
     reached = [trial for trial in earlier if len(trial.losses) > step]
     finished = sum(trial.state == "finished" for trial in reached)

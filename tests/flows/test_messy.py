@@ -21,6 +21,7 @@ from penstock.refs import Checked, DataFile, Dataset
 from tasks import store
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
+from tasks.leaking import measure_features
 from tasks.project import load_project, schema_text
 from tasks.sources import load_source
 from tasks.splitting import split_dataset
@@ -191,7 +192,9 @@ def trained(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
     splits = split_dataset(dataset, checked, features, project.split, project.evaluate, project.train.task)
     model = train_model(splits, features, project.train)
     evaluation = evaluate_model(splits, model, features, project.evaluate, target)
-    return gate_candidate(evaluation, None, None, project.gate, project.evaluate), bad
+    alone = measure_features(splits, features, project.train.task)
+    gate, evaluate = project.gate, project.evaluate
+    return gate_candidate(evaluation, None, None, None, gate, evaluate, {}, None, None, alone, None), bad
 
 
 @pytest.mark.parametrize("trouble", TABLES)

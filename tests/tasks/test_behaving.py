@@ -19,7 +19,7 @@ def judged(data: Data, **tests):
     assert behaviour == try_behaviour(splits, model, evaluation, project.features, declared)
     alone = measure_features(splits, project.features, project.train.task)
     decision = gate_candidate(
-        evaluation, None, None, project.gate, project.evaluate, declared, behaviour, None, alone, None
+        evaluation, None, None, None, project.gate, project.evaluate, declared, behaviour, None, alone, None
     )
     return behaviour, {check.name: check for check in decision.checks if check.name.startswith("behaviour")}, decision
 

@@ -9,6 +9,7 @@ from penstock.refs import Evaluation
 from tasks import store
 from tasks.evaluation import evaluate_model
 from tasks.gating import gate_candidate
+from tasks.leaking import measure_features
 from tasks.pairing import compare_with_champion
 from tasks.training import train_model
 from tests.trained import Trained
@@ -58,9 +59,13 @@ def test_every_bound_beside_the_champion_is_measured_on_all_rows_and_each_slice(
 
 def test_the_gate_decides_by_it(pair):
     whole, mine, stump = pair
+    project = whole.project
+    alone = measure_features(whole.splits, project.features, project.train.task)
     for candidate, champion in ((mine, stump), (stump, mine)):
         losses = compare_with_champion(whole.splits, candidate, champion, GATE, whole.project.evaluate)
-        decision = gate_candidate(candidate, champion, losses, None, GATE, whole.project.evaluate)
+        decision = gate_candidate(
+            candidate, champion, losses, None, GATE, project.evaluate, {}, None, None, alone, None
+        )
         check = next(one for one in decision.checks if one.name == "log_loss")
         assert check.passed is (candidate is mine)
         assert check.low < check.loss < check.high
