@@ -69,7 +69,9 @@ class Losses(Value):
 
     def __str__(self) -> str:
         sliced = sum(bool(loss.column) for loss in self.losses)
-        return f"{len(self.losses) - sliced} differences, {sliced} in slices, {self.resamples:,} resamples"
+        overall = len(self.losses) - sliced
+        plural = "" if overall == 1 else "s"
+        return f"{overall} difference{plural}, {sliced} in slices, {self.resamples:,} resamples"
 
 
 @dataclass(frozen=True)
