@@ -22,7 +22,7 @@ class MonitorConfig(Section):
     min_rows: int = Field(
         default=500,
         ge=50,
-        description="A window of fewer rows than this is not judged by its columns.",
+        description="A window of fewer rows than this is not judged by its columns, nor its quality estimated.",
     )
     ignore: tuple[str, ...] = Field(
         default=(),

@@ -95,6 +95,9 @@ METRICS: dict[str, About] = {
     "penstock_holdout_metric": About("gauge", (P, V, "metric"), "The same on the release's own test rows"),
     # retraining
     "penstock_retrain_enabled": About("gauge", (P,), "1 if alarms may start a training: retrain.enabled"),
+    "penstock_retrain_metric": About(
+        "gauge", (P, "metric"), "What a performance drop is a drop of; 1 where more is better, -1 where less is"
+    ),
     "penstock_retrain_stopped": About("gauge", (P,), "1 while retraining is stopped until a person resumes it"),
     "penstock_retrain_attempts_without_help": About("gauge", (P,), "Trainings in a row that cleared no alarm"),
     "penstock_retrain_asked_timestamp_seconds": About("gauge", (P,), "When a training was last asked for"),

@@ -10,7 +10,7 @@ from penstock import ledger
 from penstock.label_config import LabelsConfig
 from penstock.ledger import Event
 from penstock.live_metrics import WindowScore
-from penstock.task_type import LiveMetric
+from penstock.task_type import LOWER_IS_BETTER, LiveMetric
 from tasks import monitored, store
 from tasks.exposed import Sample, seconds
 from tasks.exposed_project import config_of
@@ -26,6 +26,8 @@ def quality(project: str, events: Sequence[Event]) -> Iterator[Sample]:
     serves = ledger.serving(events)
     champion = serves.version if serves else ""
     yield Sample("penstock_retrain_enabled", (project,), config.retrain.enabled)
+    better = -1 if config.live_metric in LOWER_IS_BETTER else 1
+    yield Sample("penstock_retrain_metric", (project, config.live_metric), better)
     yield Sample("penstock_label_coverage_required_ratio", (project,), config.labels.min_coverage)
     yield Sample("penstock_label_overdue_periods", (project,), overdue(scores, config.labels, time.time()))
     if labels is not None:

@@ -136,15 +136,15 @@ def _judged(project: Project, collected: Collected) -> WindowDrift:
         served_window(collected),
         verdict_store.judged(project.name),
         served_window(before) if before is not None and same else None,
-        _estimated(project.name, collected),
+        _estimated(project, collected),
     )
 
 
-def _estimated(project: str, collected: Collected) -> dict[str, Estimate]:
-    if collected.rows is None:
+def _estimated(project: Project, collected: Collected) -> dict[str, Estimate]:
+    if collected.rows is None or collected.counts.rows < project.monitor.min_rows:
         return {}
     rows = _answers(collected).select("score", "decision").collect()
-    return estimates(project, collected.release, rows["score"].to_numpy(), rows["decision"].to_numpy())
+    return estimates(project.name, collected.release, rows["score"].to_numpy(), rows["decision"].to_numpy())
 
 
 def _answers(collected: Collected) -> pl.LazyFrame:

@@ -150,6 +150,12 @@ def test_what_a_run_finds_is_kept_told_and_shown(tiny, log):
     assert tiny.penstock("report", "tiny", "--drift").strip() == second.report
 
 
+def test_the_quality_of_a_window_too_small_to_be_judged_is_not_estimated(tiny, log):
+    change(tiny, monitor={"min_rows": ROWS + 1})
+    log.segment()
+    assert monitor.fn("tiny", close=True).verdict.estimate == {}
+
+
 def test_status_computes_nothing(tiny, log, monkeypatch):
     log.segment()
     monitor.fn("tiny", close=True)

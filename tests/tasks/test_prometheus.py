@@ -99,7 +99,7 @@ def queries() -> list[tuple[str, str]]:
     found += [(each["name"], each["expr"]) for each in DASHBOARD["annotations"]["list"]]
     for each in DASHBOARD["templating"]["list"]:
         if each["type"] == "query":
-            metric, name = re.fullmatch(r"label_values\((\w+), (\w+)\)", each["query"]["query"]).groups()
+            metric, name = re.fullmatch(r"label_values\((\w+(?:{.+})?), (\w+)\)", each["query"]["query"]).groups()
             found.append((each["name"], f"count by ({name}) ({metric})"))
     return found
 
