@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli_release import AS_JSON
+from penstock.gate_text import LEAST_JUDGED
+from penstock.project_text import TEST
 
 if TYPE_CHECKING:
     from flows.new import NewProject
@@ -101,6 +103,12 @@ def warnings(made: NewProject) -> list[str]:
             by_role[column.role].append(f"{column.name}: {column.check}")
     said = [*by_role["target"], *(f"{each} ({why})" for each, why in _leaks(made)), *by_role["time"], *by_role["group"],
             *by_role["numeric"], *by_role["categorical"], *by_role["id"], *by_role["left out"]]  # fmt: skip
+    if made.counts.rows * TEST < LEAST_JUDGED:
+        said.append(f"of {made.counts.rows:,} rows about {made.counts.rows * TEST:.0f} would judge a model, which is "
+                    f"chance: the gate lets nothing pass before there are {LEAST_JUDGED / TEST:.0f}")  # fmt: skip
+    if made.split_by != found.split_by:
+        said.append(f"not split by {found.split_by}, because a part would lack a class: it may be worse on rows that "
+                    f"come later, or of another group, than its test rows say")  # fmt: skip
     if made.base is None or not made.base.learns:
         said.append("the quick model was no better than guessing: its gate stops little")
     if made.counts.share > 0.01:

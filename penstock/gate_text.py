@@ -14,6 +14,7 @@ GUESS = {
 }
 NAMES = {"auc": "AUC", "macro_f1": "macro F1", "r2": "R2", "average_precision": "average precision",
          "log_loss": "log loss", "mae": "mean absolute error"}  # fmt: skip
+LEAST_JUDGED = 30  # test rows; what is measured of fewer is chance
 NO_SKILL = {"binary": 0.5, "multiclass": 0.0, "regression": 0.0}
 
 
@@ -30,9 +31,9 @@ def gate_lines(target: Target, base: Baseline | None, judged: float) -> list[str
     """``base``: a quick model of it, if one could be made; ``judged``: test rows that are expected."""
     lines = ["gate: # what a candidate must be to become a release; bounds are inclusive", "  metrics:"]
     lines += _without_skill(target, base, judged) if base is None or not base.learns else _bounds(target, base, judged)
-    lines.append(
-        f"  min_rows: {max(1, min(1000, math.floor(judged * 0.8)))} # test rows; about {judged:,.0f} are expected"
-    )
+    least = max(LEAST_JUDGED, min(1000, math.floor(judged * 0.8)))
+    check = ". CHECK: too few to judge by; nothing passes before there are more rows" if judged < least else ""
+    lines.append(f"  min_rows: {least} # test rows; about {judged:,.0f} are expected{check}")
     if target.task != "regression":
         lines.append(
             f"  min_positives: {max(1, min(50, math.floor(judged * target.rarest * 0.5)))} # test rows of the rarest "

@@ -61,8 +61,11 @@ def assign_roles(columns: list[Column], rows: pl.DataFrame, target: str, task: T
     ]  # fmt: skip
     group = _group(found, rows)
     found = [
-        replace(each, role="group", why=_group_why(each, rows), check="") if each is group else each for each in found
-    ]
+        replace(each, role="group", why=_group_why(each, rows),
+                check="a feature, if its size means something" if each.role == "numeric" else "")
+        if each is group else each
+        for each in found
+    ]  # fmt: skip
     few = rows.with_columns(pl.Series(target, label)).gather_every(-(-len(rows) // ASKED))
     label = few[target].to_numpy()
     return [_unless_leak(column, few[column.name], label, task) for column in found]
@@ -142,15 +145,22 @@ def _time(columns: list[Column]) -> Column | None:
 
 
 def _group(columns: list[Column], rows: pl.DataFrame) -> Column | None:
-    """The column whose values have several rows each and that is named for whom or what rows are about."""
+    """The column whose values have several rows each, and that names or counts whom or what rows are about."""
+    several = [column for column in columns if not column.nullable and 20 <= column.distinct <= len(rows) / 1.5]
     able = [
         column
-        for column in columns
-        if column.role in ("id", "left out", "categorical") and not column.nullable
-        and column.values.dtype in ("String", "Int64") and GROUP_NAME.search(column.name)
-        and 20 <= column.distinct <= len(rows) / 1.5
-    ]  # fmt: skip
+        for column in several
+        if column.role in ("id", "left out", "categorical") and column.values.dtype in ("String", "Int64")
+        and GROUP_NAME.search(column.name)
+    ] or [column for column in several if column.role == "numeric" and _counts(rows[column.name])]  # fmt: skip
     return max(able, key=lambda column: column.distinct, default=None)
+
+
+def _counts(values: pl.Series) -> bool:
+    """Whether they are 1, 1, 2, 2, 2, 3 ...: rows in the order of what they are about, which only has a number."""
+    if not values.dtype.is_integer() or values[0] not in (0, 1):
+        return False
+    return bool(values.diff().slice(1).is_between(0, 1).all())
 
 
 def _group_why(column: Column, rows: pl.DataFrame) -> str:

@@ -72,7 +72,7 @@ def project_text(
         *_feature_lines(found, "known_after", "leak"),
         *_left_out(found),
         "",
-        f"split: # {_split_reason(split_by)}",
+        f"split: # {_split_reason(split_by, found.split_by)}",
         f"  by: {split_by}",
         "  validation: 0.15",
         f"  test: {TEST}",
@@ -193,12 +193,13 @@ def _task_lines(found: Inferred, base: Baseline | None) -> list[str]:
     return lines
 
 
-def _split_reason(split_by: str) -> str:
+def _split_reason(split_by: str, wanted: str) -> str:
+    lacks = f"; by {wanted}, a part would lack a class" if split_by != wanted else ""
     return {
         "time": "the last rows judge, those before them choose: as it will be when it serves",
         "group": "rows of one group are never in two splits",
         "random": "at random",
-    }.get(split_by, "at random, with the same share of each class")
+    }.get(split_by, "at random, with the same share of each class") + lacks
 
 
 def _allowed(invalid: float) -> float:

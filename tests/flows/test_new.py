@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from flows.cli_new import warnings
 from flows.new import new
 from penstock.errors import ConfigError, DataError
 from tasks.ingestion import missing_batches
@@ -246,6 +247,20 @@ def test_other_formats(checkout, form):
     project = load_project("shop")
     assert (project.features.time, project.features.numeric, project.split_by) == ("when", ("the_x",), "time")
     assert taken("shop") == (300, 0)
+
+
+def test_a_table_too_small_or_not_split_by_time_is_told(checkout):
+    rows = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(i)},{i % 7},{'b' if i > 57 else 'a'}" for i in range(70)]
+    write(checkout.root / "rows.csv", [line.split(",") for line in ["when,x,y", *rows]], encoding="utf-8")
+    made = new("shop", "rows.csv", "y")
+    few, split = (
+        next(said for said in warnings(made) if said.startswith(start)) for start in ("of 70 rows", "not split")
+    )
+    assert "about 10 would judge" in few and "before there are 200" in few
+    assert "by time" in split and "lack a class" in split
+    text = (checkout.root / "configs" / "shop.yaml").read_text()
+    assert "split: # at random, with the same share of each class; by time, a part would lack a class" in text
+    assert load_project("shop").gate.min_rows == 30
 
 
 def test_no_header_and_several_files(checkout):

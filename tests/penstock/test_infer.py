@@ -41,6 +41,9 @@ ROLES = {
     "Order ID": (lambda rng, late: [f"A{i}" for i in range(N)], "id", "another text"),
     "running": (lambda rng, late: [str(i) for i in range(N)], "id", "another whole number"),
     "user_id": (lambda rng, late: [str(1000 + i % 90) for i in range(N)], "group", "rows each"),
+    "household": (lambda rng, late: [str(i // 4 + 1) for i in range(N)], "group", "4.0 rows each"),
+    "level": (lambda rng, late: [str(i // 4 + 7) for i in range(N)], "numeric", "numbers"),  # not from the first
+    "level2": (lambda rng, late: [str(i // 4 % 99) for i in range(N)], "numeric", "numbers"),  # not in order
     "comment": (lambda rng, late: [f"this is row {i // 2} of some text" for i in range(N)], "left out", "free text"),
     "street": (lambda rng, late: [f"s{i // 2}" for i in range(N)], "left out", "high cardinality"),
     "zip": (lambda rng, late: rng.choice(["01234", "50667"], N), "categorical", "code"),
