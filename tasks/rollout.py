@@ -193,12 +193,15 @@ def withdraw(rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[s
     """Back to the champion at once; then the ledger, and the release's servers are drained and stopped.
 
     ``kind``: failed (and then it is in quarantine) or held. Returns who serves now. Killed anywhere in between,
-    whoever settles the project does the rest.
+    whoever settles the project does the rest. Raises PlatformError if an Envoy does not take it: the ledger knows of
+    the withdrawal all the same, and the warden goes on trying.
     """
     plan = rollout.plan
-    serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons))
-    rollout.withdrawn = time.monotonic()
-    tell_untold(plan.project)
+    try:
+        serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons), insist=True)
+        rollout.withdrawn = time.monotonic()
+    finally:
+        tell_untold(plan.project)
     serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""

@@ -63,10 +63,11 @@ def start(server: Server) -> None:
         _run_programs(desired, own)
 
 
-def change(edit: Callable[[Desired], Desired]) -> Desired:
+def change(edit: Callable[[Desired], Desired], insist: bool = False) -> Desired:
     """Change who answers, and return when every Envoy has it. The servers of the new routes are ready already.
 
-    Raises PlatformError if an Envoy does not take it; then what was desired before is desired again.
+    Raises PlatformError if an Envoy does not take it; then what was desired before is desired again, unless it is to
+    ``insist``: then the warden goes on trying, because what was before must not be gone back to.
     """
     with locks.exclusive("serving"):
         before = read()
@@ -78,6 +79,8 @@ def change(edit: Callable[[Desired], Desired]) -> Desired:
         try:
             _route(after)
         except PlatformError:
+            if insist:
+                raise
             with contextlib.suppress(PenstockError):
                 _route(_saved(before.model_copy(update={"revision": after.revision})))
             raise

@@ -16,7 +16,7 @@ from penstock import ledger
 from penstock.desired import Route, with_route
 from penstock.errors import PlatformError, RolloutError
 from penstock.verdict import Verdict
-from tasks import approval, locks, platform, release_server, rollback, serving
+from tasks import approval, gateway_files, locks, platform, release_server, rollback, serving
 from tasks import rollout_routes as routes
 from tasks.project import load_project
 from tasks.registry import read_ledger
@@ -188,6 +188,30 @@ def test_what_the_platform_fails_is_not_the_releases_fault(tiny, monkeypatch):
         ended("tiny-v2")
     assert agrees()  # the warden has taken the challenger out
     assert route().challenger == "" and not ledger.quarantined(read_ledger("tiny"))
+
+
+def test_a_bad_release_is_in_quarantine_also_when_envoy_does_not_take_its_withdrawal(tiny, monkeypatch):
+    serves("tiny-v1")
+    given, refused = gateway_files.deliver, PlatformError("Envoy says no.")
+
+    def deliver(name: str, *rest: object) -> None:
+        if serving.read().untold:
+            raise refused
+        given(name, *rest)
+
+    bad = Verdict(decision="fail", reasons=("it is wrong",), checks=(), needs=0)
+
+    def failed(rollout: Rollout) -> Verdict:
+        routes.point(rollout, challenger="tiny-v2", weight=10)
+        monkeypatch.setattr(gateway_files, "deliver", deliver)
+        return bad
+
+    monkeypatch.setattr(deploy_module, "shadow_release", failed)
+    with pytest.raises(PlatformError, match="says no"):
+        ended("tiny-v2")
+    assert kinds("tiny-v2")[-2:] == ["failed", "quarantined"]
+    assert agrees()  # the warden's Envoy takes it
+    assert route().challenger == "" and kinds("tiny-v2")[-1] == "quarantined"
 
 
 def test_approval(tiny):
