@@ -199,7 +199,7 @@ def test_passed_slice_checks_are_folded_away() -> None:
     assert "Why it was rejected" not in html
     folded = html[html.index("<details>") : html.index("</details>")]
     assert "2 more checks, on slices, passed" in folded and "origin=JFK" in folded and "test rows" not in folded
-    assert '<td>test rows</td><td class="n">1,234,567</td>' in html
+    assert '<td>test rows</td><td class="n" data-of="value">1,234,567</td>' in html
 
 
 def test_a_baseline_adds_the_champion_column_and_curve() -> None:
@@ -286,5 +286,10 @@ def test_the_loss_of_a_check_stands_beside_its_bound() -> None:
     decision = made.decision.model_copy(update={"checks": (*made.decision.checks, check)})
     assert "paired bootstrap" not in render(made, release(), project())
     html = render(made.model_copy(update={"decision": decision}), release(), project())
-    assert '<td class="n">0.01</td><td class="n">0.0163</td><td>at most 0.02 worse</td>' in html
+    cells = (
+        '<td class="n" data-of="loss">0.01<',
+        '<td class="n" data-of="at most">0.0163<',
+        ">at most 0.02 worse</td>",
+    )
+    assert all(cell in html for cell in cells)
     assert "At most: with 95 %, by a paired bootstrap" in html
