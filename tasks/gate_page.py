@@ -16,6 +16,8 @@ from tasks.interval_plots import Interval, interval, scale, span
 from tasks.pages import page
 from tasks.settings import settings
 
+OPEN = 16  # losses of a metric that are not folded away; those that failed never are
+
 
 def write_gate_page(project: str, name: str, target: Path | None = None) -> Path:
     """Write the page of a candidate: to ``target``, or where pages are kept. Where it is.
@@ -59,7 +61,8 @@ def drawn(check: Check) -> bool:
 
 
 def forests(checks: Sequence[Check], gate: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of every metric with losses, failed ones first: each check with its drawing, and the axis that they share.
+    """Of every metric with losses, failed ones first: each check with its drawing, the axis that they share,
+    and how many are not folded away.
 
     ``gate``: that section of the recorded config, which has the margins.
     """
@@ -74,7 +77,8 @@ def forests(checks: Sequence[Check], gate: Mapping[str, Any]) -> list[dict[str, 
     for metric, pairs in groups.items():
         axis = span([row for _, row in pairs])
         rows = [{"check": check, "svg": Markup(interval(row, axis))} for check, row in pairs]  # noqa: S704
-        found.append({"metric": metric, "rows": rows, "axis": Markup(scale(axis))})  # noqa: S704
+        opened = max(OPEN, sum(not check.passed for check, _ in pairs))
+        found.append({"metric": metric, "rows": rows, "axis": Markup(scale(axis)), "open": opened})  # noqa: S704
     return found
 
 
