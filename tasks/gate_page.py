@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.candidate import Candidate
 from penstock.config import Bound
+from penstock.errors import StorageError
 from penstock.gate_checks import Check, margin_of
 from penstock.ledger import Event
 from tasks import store
@@ -31,8 +32,14 @@ def write_gate_page(project: str, name: str, target: Path | None = None) -> Path
 
 def written(html: str, target: Path) -> Path:
     """``target``, with the page in it."""
-    with store.readable_errors(target):
+    try:
         store.write_atomic(target, html.encode())
+    except OSError as error:
+        raise StorageError(
+            f"The page could not be written: {error.strerror or error}.",
+            where=str(target),
+            next_step="name a file in a folder that can be written: --html FILE",
+        ) from None
     return target
 
 
