@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import watching
+
+HTML = click.option(
+    "--html",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write a page too: to FILE, or where reports are kept. Put it last if you give no FILE.",
+)
 
 
 @click.command()
@@ -13,28 +23,35 @@ from flows.terminal import watching
 @click.argument("before")
 @click.argument("after")
 @AS_JSON
-def compare(project: str, before: str, after: str, as_json: bool) -> None:
+@HTML
+def compare(project: str, before: str, after: str, as_json: bool, html: str | None) -> None:
     """Two versions side by side: data, config, code, metrics, features.
 
     BEFORE and AFTER are versions (flights-v2), or candidates that were rejected (rejected-7).
     """
-    from flows.compare import as_text
+    from flows.compare import as_text, compare_page
     from flows.compare import compare as compare_candidates
 
     found = compare_candidates(project, before, after)
+    page = None if html is None else compare_page(project, found, _file(html))
     click.echo(found.model_dump_json(indent=1) if as_json else as_text(found))
+    _tell(page, as_json)
 
 
 @click.command("explain-gate")
 @PROJECT
 @click.argument("version", required=False)
 @AS_JSON
-def explain_gate(project: str, version: str | None, as_json: bool) -> None:
+@HTML
+def explain_gate(project: str, version: str | None, as_json: bool, html: str | None) -> None:
     """Why VERSION passed its gates, or did not; left out, the last candidate that was judged."""
     from flows.compare import explain_gate as explain
+    from flows.compare import gate_page
 
     found = explain(project, version or "")
+    page = None if html is None else gate_page(found, _file(html))
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    _tell(page, as_json)
 
 
 @click.command()
@@ -55,6 +72,16 @@ def reproduce(project: str, version: str | None, here: bool, as_json: bool) -> N
         found = reproduce_flow(project, version or "", here=here)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
     require_proved(found)
+
+
+def _file(html: str) -> Path | None:
+    return Path(html).absolute() if html else None
+
+
+def _tell(page: Path | None, as_json: bool) -> None:
+    """Where the page is: to stderr beside JSON, so that stdout stays one object."""
+    if page is not None:
+        click.echo(f"page: {page}", err=as_json)
 
 
 COMMANDS = (compare, explain_gate, reproduce)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
-from penstock.comparison import Comparison, Side
+from penstock.comparison import Comparison, facts
 from penstock.errors import ConfigError
 from penstock.gate import Decision
 from penstock.gate_checks import Check
 from penstock.refs import Value
 from tasks import comparing
+from tasks.compare_page import write_comparison_page
+from tasks.gate_page import write_gate_page
 from tasks.project import config_path
 
 
@@ -55,10 +58,20 @@ def compare(config: str, before: str, after: str) -> Comparison:
     return comparing.compare(config_path(config).stem, before, after)
 
 
+def gate_page(found: GateExplained, target: Path | None = None) -> Path:
+    """The same as a page: at ``target``, or where reports are kept."""
+    return write_gate_page(found.project, found.name, target)
+
+
+def compare_page(config: str, found: Comparison, target: Path | None = None) -> Path:
+    """A comparison as a page: at ``target``, or where reports are kept."""
+    return write_comparison_page(config_path(config).stem, found, target)
+
+
 def as_text(found: Comparison) -> str:
     """The comparison for people."""
     lines = [f"{found.before.name} -> {found.after.name}"]
-    rows = [("", found.before.name, found.after.name), *_sides(found.before, found.after)]
+    rows = [("", found.before.name, found.after.name), *facts(found.before, found.after)]
     lines += _table([(f"  {name}", *values) for name, *values in rows])
     lines += _section("config", found.config, "the same")
     lines += _section("schema", found.schema_columns, "the same")
@@ -71,16 +84,6 @@ def as_text(found: Comparison) -> str:
     lines += _section("slices that differ most", found.slices, "none")
     lines += _section("features' share of the gain", found.importance, "moved by less than 1 %")
     return "\n".join(lines)
-
-
-def _sides(before: Side, after: Side) -> Iterable[tuple[str, str, str]]:
-    yield "verdict", before.verdict, after.verdict
-    yield "made", before.made[:19].replace("T", " "), after.made[:19].replace("T", " ")
-    yield "data", before.dataset[:12], after.dataset[:12]
-    for name, left, right in zip(("train", "validation", "test"), before.rows, after.rows, strict=True):
-        yield f"{name} rows", f"{left:,}", f"{right:,}"
-    yield "commit", before.commit[:12] or "none", after.commit[:12] or "none"
-    yield "model", before.model[:12], after.model[:12]
 
 
 def _section(title: str, found: Sequence[object], nothing: str) -> list[str]:

@@ -72,6 +72,19 @@ class Comparison(Value):
     importance: tuple[Change, ...]
 
 
+def facts(before: Side, after: Side) -> tuple[tuple[str, str, str], ...]:
+    """(what, of the one, of the other), in words."""
+    rows = zip(("train", "validation", "test"), before.rows, after.rows, strict=True)
+    return (
+        ("verdict", before.verdict, after.verdict),
+        ("made", before.made[:19].replace("T", " "), after.made[:19].replace("T", " ")),
+        ("data", before.dataset[:12], after.dataset[:12]),
+        *((f"{name} rows", f"{left:,}", f"{right:,}") for name, left, right in rows),
+        ("commit", before.commit[:12] or "none", after.commit[:12] or "none"),
+        ("model", before.model[:12], after.model[:12]),
+    )
+
+
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every leaf in which two trees of JSON differ, by its dotted path. Lists are leaves."""
     left, right = _leaves(before), _leaves(after)

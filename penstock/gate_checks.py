@@ -114,6 +114,13 @@ def _margins(bound: Bound, base: float) -> Iterator[tuple[str, float]]:
         yield f"at most {bound.max_relative_loss:.2%} worse", bound.max_relative_loss * abs(base)
 
 
+def margin_of(bound: Bound, check: Check) -> float | None:
+    """The loss that ``check``, made of ``bound``, allows; None where it is not about a loss."""
+    if check.baseline is None or check.loss is None:
+        return None
+    return next((margin for text, margin in _margins(bound, check.baseline) if text == check.bound), None)
+
+
 def verdict(name: str, value: float | None, baseline: float | None, bound: str, passed: bool, note: str = "") -> Check:
     return Check(name=name, value=value, baseline=baseline, bound=bound, passed=passed, note=note)
 

@@ -22,6 +22,7 @@ from penstock.comparison import (
 from penstock.errors import DataError
 from penstock.ledger import Event
 from penstock.live_metrics import measure
+from penstock.refs import Value
 from penstock.task_type import METRICS
 from tasks import store
 from tasks.registry import read_ledger, recorded_candidate, release_of
@@ -120,19 +121,43 @@ def _intervals(candidate: Candidate, metrics: dict[str, Any]) -> dict[str, str]:
     return {name: f"[{one.low:.4f}, {one.high:.4f}]" for name, one in found.items()}
 
 
-def _slices(before: dict[str, Any], after: dict[str, Any]) -> tuple[MetricChange, ...]:
-    """The slices of both, by the first metric that both have; those that changed most first."""
-    sides = [
-        {(part["column"], part["value"]): _ordered(part) for part in one.get("slices", [])} for one in (before, after)
-    ]
-    found: list[tuple[float, MetricChange]] = []
-    for column, value in sorted(sides[0].keys() & sides[1].keys()):
-        left, right = (side[column, value] for side in sides)
-        name = next((name for name in left if name in right), None)
+class SliceChange(Value):
+    """A slice of either side. ``before`` and ``after``: ``change.name``'s metric there; rows are of the test rows."""
+
+    column: str
+    value: str
+    rows: tuple[int | None, int | None]
+    metric: str
+    change: MetricChange
+
+    @property
+    def moved(self) -> float:
+        return abs((self.change.after or 0) - (self.change.before or 0)) if None not in self.both else 0.0
+
+    @property
+    def both(self) -> tuple[float | None, float | None]:
+        return self.change.before, self.change.after
+
+
+def compared_slices(before: dict[str, Any], after: dict[str, Any]) -> list[SliceChange]:
+    """Every slice that either has, by the first metric that both have; those that changed most first."""
+    sides = [{(part["column"], part["value"]): part for part in one.get("slices", [])} for one in (before, after)]
+    found = []
+    for column, value in sorted(sides[0].keys() | sides[1].keys()):
+        parts = [side.get((column, value)) for side in sides]
+        left, right = (_ordered(part) if part else {} for part in parts)
+        name = next((name for name in left if name in right), next(iter({**left, **right}), None))
         if name is not None:
-            [change] = metric_changes({name: left[name]}, {name: right[name]}, prefix=f"{column}={value} ")
-            found.append((abs(right[name] - left[name]), change))
-    return tuple(change for moved, change in sorted(found, key=lambda pair: -pair[0])[:SLICES] if change.verdict)
+            [change] = metric_changes({name: left.get(name)}, {name: right.get(name)}, prefix=f"{column}={value} ")
+            rows = (parts[0]["rows"] if parts[0] else None, parts[1]["rows"] if parts[1] else None)
+            found.append(SliceChange(column=column, value=value, rows=rows, metric=name, change=change))
+    return sorted(found, key=lambda one: -one.moved)
+
+
+def _slices(before: dict[str, Any], after: dict[str, Any]) -> tuple[MetricChange, ...]:
+    """The slices of both that differ most."""
+    changed = [one.change for one in compared_slices(before, after) if None not in one.both]
+    return tuple(change for change in changed[:SLICES] if change.verdict)
 
 
 def _ordered(document: dict[str, Any]) -> dict[str, float]:

@@ -22,9 +22,9 @@ from tasks import artifacts, store
 from tasks.caching import task
 from tasks.drift_plots import WINDOWS, distribution, history
 from tasks.drift_timeline import quality, verdicts
+from tasks.pages import page, time
 from tasks.settings import settings
 
-TEMPLATE = Path(__file__).with_name("drift.html.j2")
 LATEST = "latest"
 PERIODS = 24  # with their quality, the last ones
 MEANING = {
@@ -80,17 +80,13 @@ def render_drift(
     beside: Beside = NOTHING,
 ) -> str:
     """The report's HTML: equal for equal inputs. ``windows``: oldest first, the last one is ``window``'s verdict."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(time=_time, share=_share, score=_score)
     drift = windows[-1]
     same = [one for one in windows if one.reference == drift.reference]
     scores = beside.scores[-PERIODS:]
-    return environment.from_string(
-        TEMPLATE.read_text("utf-8")
-    ).render(
+    return page(
+        "drift.html.j2",
         project=project,
         reference=reference,
         drift=drift,
@@ -185,24 +181,12 @@ def _worst(column: ColumnDrift | None) -> float | None:
 
 
 def _markdown(project: str, drift: WindowDrift, alarm: Alarm) -> str:
-    lines = [f"# {project}: {sentence(drift, alarm)}", "", f"{_time(drift.start)} to {_time(drift.end)} UTC, ", ""]
+    lines = [f"# {project}: {sentence(drift, alarm)}", "", f"{time(drift.start)} to {time(drift.end)} UTC, ", ""]
     lines[2] += f"{drift.rows:,} rows, beside {drift.reference}."
     lines += [f"- {kind}: {escape(' '.join(text.split()))}" for kind, texts in drift.reasons.items() for text in texts]
     path = drift_report_path(project)
     lines += ["", f"The report: [{path.name}]({path.as_uri()}), {escape(str(path))}"]
     return "\n".join(lines)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _share(value: float) -> str:
-    return f"{value:.1%}"
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def drift_report_path(project: str) -> Path:

@@ -21,12 +21,12 @@ from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
 from penstock.tuning import Trial
 from tasks import artifacts, store
 from tasks.caching import task
+from tasks.pages import number, page
 from tasks.plots import Scored
 from tasks.settings import settings
 from tasks.task_plots import plots_of
 from tasks.tuning_view import chosen_rows, trial_rows, tuning_plot
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 LATEST = "latest"
 
 
@@ -68,11 +68,8 @@ def find_report(release: Release) -> FileRef | None:
 
 def render(candidate: Candidate, release: Release, project: Project) -> str:
     """The report's HTML: equal for equal inputs."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=_number, short=_short, whole=_whole, percent=_percent, loss=_loss)
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
     rows = _metric_rows(metrics, baseline)
@@ -80,7 +77,8 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
     in_slice = [check for check in checks if check.passed and " on " in check.name]
     code = json.dumps(candidate.lineage.code, sort_keys=True)
     sbom = candidate.package.sbom if candidate.package else None
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+    return page(
+        "report.html.j2",
         candidate=candidate,
         release=release,
         project=project,
@@ -185,27 +183,6 @@ def _tuning(candidate: Candidate, project: Project) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None, form: str = ".4f") -> str:
-    text = "–" if value is None else format(value, form)
-    return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
-
-
-def _short(value: float | None) -> str:
-    return _number(value, ",.0f" if value is not None and float(value).is_integer() else ".6g")
-
-
-def _whole(value: int | None) -> str:
-    return _number(value, ",d")
-
-
-def _loss(value: float) -> str:
-    return _number(value, ".3g")
-
-
-def _percent(value: float | None) -> str:
-    return _number(value, ".2%")
-
-
 def _markdown(candidate: Candidate, release: Release) -> str:
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
@@ -214,6 +191,6 @@ def _markdown(candidate: Candidate, release: Release) -> str:
     lines += ["", "| metric | test | validation | champion |", "| --- | ---: | ---: | ---: |"]
     for row in _metric_rows(metrics, baseline):
         lines.append(
-            f"| {row['name']} | " + " | ".join(_number(row[key]) for key in ("test", "validation", "champion")) + " |"
+            f"| {row['name']} | " + " | ".join(number(row[key]) for key in ("test", "validation", "champion")) + " |"
         )
     return "\n".join(lines)

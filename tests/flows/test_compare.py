@@ -11,6 +11,7 @@ from penstock.comparison import changes
 from penstock.errors import ConfigError, DataError
 from penstock.gate_checks import Check
 from tasks.registry import find_release, recorded_candidate, register
+from tests.pages import read, words
 
 
 def test_what_differs_is_named_and_what_does_not_is_left_out(tiny):
@@ -37,6 +38,25 @@ def test_the_command_prints_text_or_json(tiny):
     [check] = [one for one in explained["decision"]["checks"] if one["loss"] is not None]
     assert check["low"] <= check["loss"] <= check["high"] <= 0.05
     assert explained["decision"]["passed"] and explained["against"].startswith("tiny-v1")
+
+
+def test_the_commands_write_a_page_where_they_are_told_and_say_where(tiny, tmp_path):
+    def run(*arguments: str):
+        return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+    named = tmp_path / "page.html"
+    text = run("compare", "tiny", "tiny-v1", "tiny-v2", "--html", str(named))
+    assert text.exit_code == 0 and text.stdout.splitlines()[-1] == f"page: {named}"
+    assert text.stdout.startswith(run("compare", "tiny", "tiny-v1", "tiny-v2").stdout)
+    shown = " ".join(read(named.read_text()).text)
+    assert words(text.stdout.rpartition("page:")[0]) - words(shown) == set()
+    kept = tiny.home / "reports" / "tiny" / "gates" / "tiny-v2.html"
+    both = run("explain-gate", "tiny", "tiny-v2", "--json", "--html")
+    assert both.stdout == run("explain-gate", "tiny", "tiny-v2", "--json").stdout
+    assert both.stderr == f"page: {kept}\n"
+    assert "Compared with tiny-v1" in " ".join(read(kept.read_text()).text)
+    refused = run("explain-gate", "tiny", "--html", str(named / "below.html"))
+    assert refused.exit_code == 8 and refused.stdout == "" and "--html FILE" in refused.stderr
 
 
 def test_a_rejected_candidate_is_found_by_its_number_and_explained(tiny):

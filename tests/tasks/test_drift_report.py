@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from penstock.window import Reference, Window, WindowDrift, judge
 from tasks import artifacts, store
 from tasks.drift_plots import distribution, history
 from tasks.drift_report import render_drift, sentence, write_drift_report
+from tests.pages import read
 
 pytestmark = pytest.mark.usefixtures("home")
 HOSTILE = "</script><script>alert(1)</script>"
@@ -64,35 +64,11 @@ CALM = [window(day) for day in range(3)]
 HOT = [*CALM, window(3, shift=12), window(4, shift=12, hostile=100)]
 
 
-class Reader(HTMLParser):
-    """Which elements are open, seen, and refer to something outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-        self.references: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.add(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href", "action", "xlink:href")]
-        if tag not in ("meta", "br") and not self.get_starttag_text().endswith("/>"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-
 @pytest.mark.parametrize("windows", [CALM, HOT, [window(0, rows=20)], [window(0, rows=0)]])
 def test_is_whole_html_that_loads_and_runs_nothing(windows):
     html = page(windows)
-    reader = Reader()
-    reader.feed(html)
-    assert reader.open == [] and reader.references == []
-    assert not {"script", "link", "iframe", "img", "object"} & reader.seen
-    assert not re.search(r"url\(|@import|https?://|\bnan\b|\binf\b", html)
-    assert "prefers-color-scheme: dark" in html and "default-src 'none'" in html
+    read(html)
+    assert not re.search(r"https?://|\bnan\b|\binf\b", html)
 
 
 def test_a_hostile_category_and_a_hostile_column_are_text_only():
