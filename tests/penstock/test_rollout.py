@@ -38,32 +38,32 @@ V1 = ("registered p-v1", "promoted p-v1", "healthy p-v1")
 
 
 def test_the_first_has_no_champion():
-    found = plan("p", events("registered p-v1"), None, "p-v1", "r")
+    found = plan("p", events("registered p-v1"), None, "p-v1", "r", {})
     assert (found.champion, found.serves, found.baked) == ("", False, False)
 
 
 def test_a_new_one_goes_against_who_serves():
-    found = plan("p", events(*V1, "registered p-v2"), Route(champion="p-v1"), "p-v2", "r")
+    found = plan("p", events(*V1, "registered p-v2"), Route(champion="p-v1"), "p-v2", "r", {})
     assert (found.champion, found.serves, found.baked, found.id) == ("p-v1", False, False, "r")
 
 
 def test_what_serves_and_was_found_healthy_has_nothing_left_to_do():
-    found = plan("p", events(*V1), Route(champion="p-v1"), "p-v1", "r")
+    found = plan("p", events(*V1), Route(champion="p-v1"), "p-v1", "r", {})
     assert (found.serves, found.baked) == (True, True)
 
 
 def test_a_bake_that_broke_off_is_taken_up_with_a_way_back():
     told = events(*V1, "registered p-v2", "promoted p-v2")
-    found = plan("p", told, Route(champion="p-v2", fallback="p-v1"), "p-v2", "r")
+    found = plan("p", told, Route(champion="p-v2", fallback="p-v1"), "p-v2", "r", {})
     assert (found.champion, found.serves, found.baked) == ("p-v1", True, False)
 
 
 def test_quarantine_holds_until_it_is_forced():
     told = events(*V1, "registered p-v2", "quarantined p-v2")
     with pytest.raises(RolloutError) as caught:
-        plan("p", told, Route(champion="p-v1"), "p-v2", "r")
+        plan("p", told, Route(champion="p-v1"), "p-v2", "r", {})
     assert "--force --reason" in caught.value.next_step
-    assert plan("p", told, Route(champion="p-v1"), "p-v2", "r", force=True).champion == "p-v1"
+    assert plan("p", told, Route(champion="p-v1"), "p-v2", "r", {}, force=True).champion == "p-v1"
 
 
 @pytest.mark.parametrize(("result", "said"), [("failed", "quarantine"), ("held", "not enough evidence")])

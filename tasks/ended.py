@@ -1,0 +1,55 @@
+"""Forced blessings whose time is over: which they are now, and the ledger's word on one that still serves, once.
+
+`-m tasks.ended PROJECT` is what the warden starts when there is one: telling Prefect imports it, and the warden stays
+small.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from penstock import forcing, ledger
+from penstock.candidate import Forced
+from penstock.ledger import Event
+from tasks import clock, ledger_store
+from tasks.events import tell_server
+
+
+def ended(project: str) -> dict[str, Forced]:
+    """The forced releases of a project whose time is over now."""
+    return forcing.ended(ledger_store.read_all(project), clock.now().date())
+
+
+def untold(project: str) -> bool:
+    """Whether such a release serves, and the ledger does not say so yet."""
+    return _expiry(ledger_store.read_all(project)) is not None
+
+
+def tell_expired(project: str) -> Event | None:
+    """The ledger says that what serves is blessed no more, unless it did already or there is no such release."""
+    return ledger_store.append(project, _expiry)
+
+
+def _expiry(events: list[Event]) -> dict[str, object] | None:
+    """The event that is missing, without number, time and author."""
+    serves = ledger.serving(events)
+    made = ledger.find(events, serves.version) if serves else None
+    over = forcing.ended(events, clock.now().date())
+    if made is None or made.version not in over:
+        return None
+    if any(event.kind == "expired" and event.version == made.version for event in events[made.sequence :]):
+        return None
+    return {
+        "kind": "expired",
+        "version": made.version,
+        "identity": made.identity,
+        "record": made.record,
+        "reason": f"it serves, and was blessed {over[made.version]}",
+        "facts": {"until": str(over[made.version].until)},
+    }
+
+
+if __name__ == "__main__":
+    told = tell_expired(sys.argv[1])
+    if told:
+        tell_server(told)
