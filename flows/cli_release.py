@@ -53,7 +53,11 @@ def bless(
     """
     from flows.bless import bless as bless_flow
     from flows.summary import as_dict, as_text
+    from tasks.forcing import overruled, rejected_event
+    from tasks.project import config_path
 
+    # what is missing is said at once, before Prefect makes a run of it
+    overruled(rejected_event(config_path(project).stem, candidate or ""), reason, until, by, checks)
     with watching():
         outcome = bless_flow(project, candidate or "", reason=reason, until=until, checks=checks, by=by)
     click.echo(json.dumps(as_dict(outcome, True), indent=1) if as_json else as_text(outcome, True))

@@ -103,7 +103,8 @@ def _gated(candidate: Candidate, champion: str) -> tuple[str, ...]:
 def _side(event: Event, candidate: Candidate) -> Side:
     return Side(
         name=candidate_name(event),
-        verdict=VERDICTS[event.kind] + (f" {candidate.forced}" if candidate.forced else ""),
+        verdict=VERDICTS[event.kind]
+        + (f" by {candidate.forced.by} until {candidate.forced.until}" if candidate.forced else ""),
         made=event.time,
         dataset=candidate.dataset.version.removesuffix(".dir"),
         rows=candidate.splits.rows,
