@@ -80,7 +80,7 @@ def as_text(outcome: Outcome, changed: bool) -> str:
             ("next", f"penstock approve {name} {facts['waiting']} --reason ...; then penstock deploy {name}")
             if facts["waiting"]
             else ("next", f"penstock deploy {name} {facts['version']}")
-            if candidate.forced and changed
+            if candidate.forced and outcome.release.new
             else ("next", f"change configs/{name}.yaml; `penstock plan {name}` says what would run again")
         )
     return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])

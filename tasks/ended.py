@@ -7,12 +7,14 @@ small.
 from __future__ import annotations
 
 import sys
+import time
 
 from penstock import forcing, ledger
 from penstock.candidate import Forced
 from penstock.ledger import Event
 from tasks import clock, ledger_store
-from tasks.events import tell_server
+
+SERVER_SECONDS = 120
 
 
 def ended(project: str) -> dict[str, Forced]:
@@ -49,7 +51,19 @@ def _expiry(events: list[Event]) -> dict[str, object] | None:
     }
 
 
+def main(project: str) -> None:
+    """Tell the ledger, then Prefect's server as soon as it answers: after a start of everything it takes a while."""
+    from tasks import platform  # which imports what uses `ended`
+    from tasks.events import tell_server
+
+    told = tell_expired(project)
+    if told is None:
+        return
+    end = time.monotonic() + SERVER_SECONDS
+    while not platform.answers() and time.monotonic() < end:
+        time.sleep(1)
+    tell_server(told)
+
+
 if __name__ == "__main__":
-    told = tell_expired(sys.argv[1])
-    if told:
-        tell_server(told)
+    main(sys.argv[1])

@@ -22,7 +22,6 @@ from tasks.mortal import MORTAL
 from tasks.settle import settle_all
 
 SECONDS = 1.0
-TELL_SECONDS = 120  # a Prefect server that hangs
 
 logger = logging.getLogger("penstock.warden")
 
@@ -69,7 +68,7 @@ def remind(reminded: tuple[int, date]) -> tuple[int, date]:
     for project in sorted({server.project for server in desired.servers.values()}):
         if untold(project):
             logger.warning("%s: what serves was blessed by force, and that is over", project)
-            subprocess.run([*MORTAL, sys.executable, "-m", "tasks.ended", project], check=False, timeout=TELL_SECONDS)
+            subprocess.Popen([*MORTAL, sys.executable, "-m", "tasks.ended", project])  # rollouts do not wait for it
     return desired.revision, today
 
 
@@ -78,7 +77,7 @@ def _logged() -> Iterator[None]:
     """What cannot be done now (a full disk, a damaged file) is tried again in a second."""
     try:
         yield
-    except (PenstockError, OSError, subprocess.SubprocessError) as error:
+    except (PenstockError, OSError) as error:
         with contextlib.suppress(OSError):
             logger.error("%s", error.text() if isinstance(error, PenstockError) else error)
 
