@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.lifecycle import flow
-from penstock.candidate import Outcome
+from penstock.candidate import Candidate, Outcome
+from penstock.config import Project
 from tasks.caching import scope
 from tasks.data import resolve_dataset
-from tasks.forcing import overruled, rejected_candidate, rejected_event
+from tasks.forcing import find_forced, overruled, rejected_candidate, rejected_event
 from tasks.infra import check_package
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
 from tasks.project import load_project, schema_text
-from tasks.registry import register
+from tasks.registry import recorded_candidate, register
 from tasks.reporting import write_report
 from tasks.serving_env import prepare_serving, serving_requirements
 
@@ -43,23 +44,32 @@ def bless(
     schema = schema_text(project)
     lineage = describe_lineage(project, schema, resolve_dataset(project.data, ""))
     found = rejected_candidate(event, lineage)
+    release = find_forced(event, forced)
+    if release:
+        blessed = recorded_candidate(release)
+    else:
+        blessed = _packaged(found, schema, project).model_copy(update={"forced": forced})
+        release = register(blessed)
+    report = write_report(blessed, release, project)
+    if not is_mirrored(release):
+        mirror_to_mlflow(blessed, release, report, project)
+    return Outcome(release=release, candidate=blessed, report=report)
+
+
+def _packaged(candidate: Candidate, schema: str, project: Project) -> Candidate:
+    """As training would have packaged and checked it. Raises PackagingError: that is no gate, and cannot be forced."""
     requirements = serving_requirements()
     start_builder()
     prepare_serving(requirements)
     package = package_model(
-        found.model,
-        found.evaluation,
-        found.splits,
+        candidate.model,
+        candidate.evaluation,
+        candidate.splits,
         schema,
         project.features,
         project.package,
         requirements,
         project.name,
     )
-    check = check_package(package, found.evaluation, found.splits, project.features, project.package)
-    blessed = found.model_copy(update={"package": package, "check": check, "forced": forced})
-    release = register(blessed)
-    report = write_report(blessed, release, project)
-    if not is_mirrored(release):
-        mirror_to_mlflow(blessed, release, report, project)
-    return Outcome(release=release, candidate=blessed, report=report)
+    check = check_package(package, candidate.evaluation, candidate.splits, project.features, project.package)
+    return candidate.model_copy(update={"package": package, "check": check})

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from penstock import ledger
-from penstock.candidate import Candidate, Forced, Lineage
+from penstock.candidate import Candidate, Forced, Lineage, Release
 from penstock.comparison import Change, changes, files_changed
 from penstock.errors import ConfigError, DataError, StorageError
 from penstock.forcing import last_day, require_named
@@ -14,7 +14,7 @@ from penstock.ledger import Event
 from tasks import clock, ledger_store, store
 from tasks.caching import file_refs, task
 from tasks.comparing import REJECTED, candidate_name, candidate_of
-from tasks.registry import VERDICTS, read_ledger
+from tasks.registry import VERDICTS, read_ledger, release_of
 from tasks.settings import settings
 
 SHORTEST = 8  # characters of an identity
@@ -107,6 +107,20 @@ def rejected_candidate(event: Event, lineage: Lineage) -> Candidate:
             next_step=again,
         )
     return candidate
+
+
+@task(reads=True)
+def find_forced(event: Event, forced: Forced) -> Release | None:
+    """The release that this very word has made of the rejected candidate, if every file of it is intact.
+
+    Then a run was killed after the ledger had it, or somebody typed it twice.
+    """
+    made = ledger.with_identity(read_ledger(event.project), event.identity)
+    if made is None or not store.intact(made.record):
+        return None
+    candidate = candidate_of(made)
+    whole = candidate.forced == forced and all(store.intact(ref) for ref in file_refs(candidate))
+    return release_of(made) if whole else None
 
 
 def _differences(then: Lineage, now: Lineage) -> list[Change]:
