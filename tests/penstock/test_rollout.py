@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from penstock.candidate import Forced
 from penstock.desired import Route
 from penstock.errors import RolloutError
 from penstock.ledger import Event
@@ -74,3 +77,16 @@ def test_an_end_without_success_is_an_error_with_its_reasons(result, said):
     assert error.found == "30 % errors"
     assert "p-v1 serves" in error.allowed
     assert error.deployment is ended
+
+
+def test_a_forced_release_whose_time_is_over_is_refused_also_where_it_serves_and_is_no_way_back():
+    told = events(*V1, "forced p-v2", "promoted p-v2", "healthy p-v2", "registered p-v3", "promoted p-v3")
+    over = {"p-v2": Forced(by="Ana", reason="the holiday", until=date(2026, 11, 24), failed="auc")}
+    for route in (Route(champion="p-v1"), Route(champion="p-v2")):
+        for force in (False, True):
+            with pytest.raises(RolloutError, match="ended with 2026-11-24") as found:
+                plan("p", told, route, "p-v2", "r", over, force)
+            assert "penstock bless p p-v2" in found.value.next_step
+    serves = Route(champion="p-v3", fallback="p-v2")
+    assert plan("p", told, serves, "p-v3", "r", {}).champion == "p-v2"
+    assert plan("p", told, serves, "p-v3", "r", over).champion == "p-v1"
