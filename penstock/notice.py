@@ -86,7 +86,10 @@ def _told(event: Event) -> tuple[Alert | Literal[""], str, tuple[str, ...]]:
             return "gate", what, (f"penstock explain-gate {project} {version}", again)
         case "expired":
             what = f"the forced blessing of {version} is over, and it still serves"
-            undo = (f'penstock rollback {project} --reason "..."', f'penstock bless {project} {version} --reason "..."')
+            undo = (
+                f'penstock rollback {project} --reason "..."',
+                f'penstock bless {project} {version} --reason "..." --until 3d',
+            )
             return "gate", what, (f"penstock train {project}", *undo)
         case "failed":
             return "rollout", f"the rollout of {version} failed{_serves(event)}", (f"penstock history {project}",)
