@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from flows.lifecycle import flow
 from penstock.candidate import Candidate, Outcome
 from penstock.config import Project
+from penstock.ledger import Event
 from tasks.caching import scope
 from tasks.data import resolve_dataset
 from tasks.forcing import find_forced, overruled, rejected_candidate, rejected_event
@@ -41,23 +42,21 @@ def bless(
     scope.set(project.name)
     event = rejected_event(project.name, candidate)
     forced = overruled(event, reason, until, by, checks)
-    schema = schema_text(project)
-    lineage = describe_lineage(project, schema, resolve_dataset(project.data, ""))
-    found = rejected_candidate(event, lineage)
-    release = find_forced(event, forced)
-    if release:
-        blessed = recorded_candidate(release)
-    else:
-        blessed = _packaged(found, schema, project).model_copy(update={"forced": forced})
-        release = register(blessed)
+    made = find_forced(event)
+    found = recorded_candidate(made) if made else _packaged(event, project)
+    blessed = found.model_copy(update={"forced": forced})
+    release = register(blessed)
     report = write_report(blessed, release, project)
     if not is_mirrored(release):
         mirror_to_mlflow(blessed, release, report, project)
     return Outcome(release=release, candidate=blessed, report=report)
 
 
-def _packaged(candidate: Candidate, schema: str, project: Project) -> Candidate:
+def _packaged(event: Event, project: Project) -> Candidate:
     """As training would have packaged and checked it. Raises PackagingError: that is no gate, and cannot be forced."""
+    schema = schema_text(project)
+    lineage = describe_lineage(project, schema, resolve_dataset(project.data, ""))
+    candidate = rejected_candidate(event, lineage)
     requirements = serving_requirements()
     start_builder()
     prepare_serving(requirements)

@@ -110,16 +110,16 @@ def rejected_candidate(event: Event, lineage: Lineage) -> Candidate:
 
 
 @task(reads=True)
-def find_forced(event: Event, forced: Forced) -> Release | None:
-    """The release that this very word has made of the rejected candidate, if every file of it is intact.
+def find_forced(event: Event) -> Release | None:
+    """The release that was made by force of the rejected candidate before, if every file of it is intact.
 
-    Then a run was killed after the ledger had it, or somebody typed it twice.
+    It is packaged and checked, so that another word on it needs nothing of what it was made of.
     """
     made = ledger.with_identity(read_ledger(event.project), event.identity)
     if made is None or not store.intact(made.record):
         return None
     candidate = candidate_of(made)
-    whole = candidate.forced == forced and all(store.intact(ref) for ref in file_refs(candidate))
+    whole = candidate.forced is not None and all(store.intact(ref) for ref in file_refs(candidate))
     return release_of(made) if whole else None
 
 

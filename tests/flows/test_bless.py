@@ -264,6 +264,15 @@ def test_a_rollback_goes_to_it_in_its_time_and_not_silently_after(deployed, reje
         assert plan_rollback("tiny", "tiny-v3", force=True).target == "tiny-v3"
 
 
+def test_its_time_can_be_extended_whatever_has_changed_since(deployed, rejected, tmp_path):
+    with undone(rejected), after(tmp_path, days=4):
+        change(rejected, train={"params": {"max_depth": 5}})
+        longer = bless.fn("tiny", "tiny-v3", **{**WORD, "reason": "it goes on"})
+        assert (longer.release.version, longer.release.new, ended("tiny")) == ("tiny-v3", True, {})
+        assert longer.candidate.package == deployed.candidate.package
+        assert tell_expired("tiny") is None
+
+
 def test_json_has_it_too(deployed):
     said = json.loads(CliRunner().invoke(main, ["explain-gate", "tiny", "tiny-v3", "--json"]).output)
     assert said["forced"].startswith("tiny-v3 was blessed by force by Ana")
