@@ -1,4 +1,4 @@
-"""The commands about releases: deploy, rollback, approve, reject, history, drill, image; parts of `penstock`."""
+"""The commands about releases: deploy, bless, rollback, approve, reject, history, drill, image; parts of `penstock`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,34 @@ def deploy(project: str, version: str | None, force: bool, reason: str, as_json:
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
     if found.result == "waiting for approval":
         click.echo(f'  next:    penstock approve {found.project} {found.version} --reason "..."')
+
+
+@click.command()
+@PROJECT
+@click.argument("candidate", required=False)
+@REASON
+@click.option("--until", default="", metavar="WHEN", help="The last day that it may serve: 3d, or 2026-12-01.")
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="A check that failed; name each of them.")
+@click.option("--by", default="", metavar="NAME", help="Who answers for it; left out, who types this.")
+@AS_JSON
+def bless(
+    project: str, candidate: str | None, reason: str, until: str, checks: tuple[str, ...], by: str, as_json: bool
+) -> None:
+    """Let a candidate become a release that its gates rejected.
+
+    The last one, or CANDIDATE: rejected-7, an identity or its beginning, or a version that was forced before. It is
+    packaged and checked as any other; what failed, who overruled it, why and until when stays in its record.
+    """
+    from flows.bless import bless as bless_flow
+    from flows.summary import as_dict, as_text
+    from tasks.forcing import overruled, rejected_event
+    from tasks.project import config_path
+
+    # what is missing is said at once, before Prefect makes a run of it
+    overruled(rejected_event(config_path(project).stem, candidate or ""), reason, until, by, checks)
+    with watching():
+        outcome = bless_flow(project, candidate or "", reason=reason, until=until, checks=checks, by=by)
+    click.echo(json.dumps(as_dict(outcome, True), indent=1) if as_json else as_text(outcome, True))
 
 
 @click.command()
@@ -154,4 +182,4 @@ def image(
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
 
 
-COMMANDS = (deploy, rollback, approve, reject, history, drill, image)
+COMMANDS = (deploy, bless, rollback, approve, reject, history, drill, image)

@@ -17,19 +17,24 @@ from tasks.project import config_path
 
 
 class GateExplained(Value):
-    """A candidate's decision. ``name``: its version, or `rejected-<number>`; ``against``: whom it was compared with."""
+    """A candidate's decision. ``name``: its version, or `rejected-<number>`; ``against``: whom it was compared with.
+
+    ``forced``: how its forced blessing stands now, or "".
+    """
 
     project: str
     name: str
     made: str
     against: str
     decision: Decision
+    forced: str
 
     def __str__(self) -> str:
         failed = [check for check in self.decision.checks if not check.passed]
         passed = [check for check in self.decision.checks if check.passed]
         lines = [f"{self.project}, {self.name}, {self.made[:19].replace('T', ' ')}: {self.decision}"]
         lines.append(f"  compared with {self.against}" if self.against else "  there was no champion to compare with")
+        lines += [f"  FORCED: {self.forced}"] if self.forced else []
         lines += _table([("  FAILED", *_cells(check)) for check in failed])
         lines += _table([("  passed", *_cells(check)) for check in passed])
         return "\n".join(lines)
@@ -46,6 +51,7 @@ def explain_gate(config: str, name: str = "") -> GateExplained:
         made=event.time,
         against=str(candidate.champion or ""),
         decision=candidate.decision,
+        forced=comparing.forced_standing(event),
     )
 
 

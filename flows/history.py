@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from penstock import ledger
+from penstock import forcing, ledger
 from penstock.errors import ConfigError
 from penstock.ledger import Event, Tenure, moment
 from penstock.refs import Value
@@ -13,18 +13,20 @@ from tasks.registry import read_ledger
 
 
 class History(Value):
-    """``tenures`` and ``events``, oldest first; with a time asked for, who served then."""
+    """``tenures`` and ``events``, oldest first. ``quarantined``, ``forced``: versions, and why or until when."""
 
     project: str
     tenures: tuple[Tenure, ...]
     events: tuple[Event, ...]
     quarantined: dict[str, str]
+    forced: dict[str, str]
 
     def __str__(self) -> str:
         lines = [*(event.line(by=True) for event in self.events), ""]
         lines += [
             f"{tenure.version:<14} served from {moment(tenure.since)} "
             + (f"to {moment(tenure.until)}" if tenure.until else "until now")
+            + (f"; {self.forced[tenure.version]}" if tenure.version in self.forced else "")
             + (f"; in quarantine: {self.quarantined[tenure.version]}" if tenure.version in self.quarantined else "")
             for tenure in self.tenures
         ]
@@ -40,6 +42,7 @@ def history(config: str) -> History:
         tenures=tuple(ledger.tenures(events)),
         events=tuple(events),
         quarantined=ledger.quarantined(events),
+        forced={version: f"by force until {one.until}" for version, one in forcing.forced(events).items()},
     )
 
 

@@ -18,6 +18,7 @@ from penstock.retrain import Decision
 from penstock.window import WindowDrift
 from tasks.caching import scope
 from tasks.collecting import collect_window, monitoring
+from tasks.ended import tell_expired
 from tasks.merging import merge_profiles
 from tasks.project import load_project
 from tasks.responding import is_answered, raise_alarms, respond
@@ -63,6 +64,7 @@ def monitor(config: str, close: bool = False) -> Monitored:
     """
     project = load_project(config)
     scope.set(project.name)
+    tell_expired(project.name)
     with monitoring(project.name):
         left = None if is_answered(project) else _answered(project, again=True)
         window = collect_window(project, close)

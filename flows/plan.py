@@ -7,6 +7,7 @@ from penstock.candidate import Outcome
 from penstock.errors import DataError
 from tasks import serving
 from tasks.caching import PlannedStep, planning
+from tasks.ended import ended
 from tasks.ingestion import pending_batches
 from tasks.project import load_project
 from tasks.registry import read_ledger
@@ -34,6 +35,10 @@ def _deploy_step(project: str, outcome: object) -> PlannedStep:
     events = read_ledger(project)
     if outcome.release.verdict == "rejected":
         return PlannedStep(name="deploy", runs=False, reasons=())
+    over = ended(project)
+    if version in over:
+        why = f"{version} was blessed by force, and that ended with {over[version].until}: deploy refuses it"
+        return PlannedStep(name="deploy", runs=True, reasons=(why,))
     if route is None or route.champion != version:
         now = f"; {route.champion} does" if route else ""
         why = f"{version} does not serve{now}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from penstock import ledger
+from penstock import forcing, ledger
 from penstock.config import Project
 from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.retrain_history import fold
-from tasks import platform
+from tasks import clock, platform
 from tasks.project import config_path, load_project
 from tasks.registry import read_ledger
 from tasks.score_store import live_quality
@@ -22,7 +22,7 @@ SHOWN = 5
 class ProjectStatus(Value):
     """One project as its ledger tells it. ``serving``, ``waiting`` (for approval): a version, or "".
 
-    ``events`` are the last few, newest first.
+    ``events`` are the last few, newest first; ``forced``: releases blessed by force that may serve, or do.
     """
 
     project: str
@@ -38,6 +38,7 @@ class ProjectStatus(Value):
     alarms: tuple[str, ...]
     stopped: str
     quarantined: dict[str, str]
+    forced: tuple[str, ...]
     events: tuple[Event, ...]
 
 
@@ -71,6 +72,7 @@ class Status(Value):
                 lines.append(
                     f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
                 )
+            lines += [f"  FORCED: {one}" for one in project.forced]
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             lines += [f"  {event.line()}" for event in project.events]
         return "\n".join([*(lines or ["No project yet."]), "", self.services, *self.problems])
@@ -99,7 +101,7 @@ def _project(name: str) -> ProjectStatus:
         serving=serves.version if (serves := ledger.serving(events)) else "",
         standing=standing(events),
         places=places(name),
-        releases=sum(event.kind == "registered" for event in events),
+        releases=len(ledger.releases(events)),
         waiting=ledger.waiting(events),
         watched=watched(name),
         live="",
@@ -108,7 +110,19 @@ def _project(name: str) -> ProjectStatus:
         alarms=tuple(sorted(history.alarms)),
         stopped=history.stop.reason if history.stop else "",
         quarantined=ledger.quarantined(events),
+        forced=_forced(events),
         events=tuple(reversed(events[-SHOWN:])),
+    )
+
+
+def _forced(events: list[Event]) -> tuple[str, ...]:
+    """What serves, or may still be deployed; those that are over and do not serve are history."""
+    today, serves, barred = clock.now().date(), ledger.serving(events), ledger.quarantined(events)
+    now = serves.version if serves else ""
+    return tuple(
+        forcing.standing(version, one, today)
+        for version, one in forcing.forced(events).items()
+        if version == now or (version not in barred and one.until >= today)
     )
 
 

@@ -65,6 +65,8 @@ def as_text(outcome: Outcome, changed: bool) -> str:
             f"{passed} of {len(candidate.decision.checks)} checks passed" + _against(candidate.decision.champion),
         ),
     ]
+    if candidate.forced:
+        lines.append(("forced", str(candidate.forced)))
     if candidate.check:
         lines.append(("server", str(candidate.check)))
     lines.append(("report", facts["report"]))
@@ -77,6 +79,8 @@ def as_text(outcome: Outcome, changed: bool) -> str:
         lines.append(
             ("next", f"penstock approve {name} {facts['waiting']} --reason ...; then penstock deploy {name}")
             if facts["waiting"]
+            else ("next", f"penstock deploy {name} {facts['version']}")
+            if candidate.forced and outcome.release.new
             else ("next", f"change configs/{name}.yaml; `penstock plan {name}` says what would run again")
         )
     return "\n".join(["", head, *(f"  {key + ':':<11}{value}" for key, value in lines)])

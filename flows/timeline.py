@@ -21,7 +21,7 @@ from tasks.registry import read_ledger, recorded_candidate, release_of
 QUIET = {"staged", "retrain not asked"}
 MARKS = {
     "registered": "✓", "promoted": "✓", "healthy": "✓", "retrain helped": "✓", "alarm cleared": "✓",
-    "alarm": "!", "retraining stopped": "!",
+    "alarm": "!", "retraining stopped": "!", "forced": "!", "expired": "!",
     "rejected": "✗", "failed": "✗", "held": "✗", "rolled back": "✗", "retrain did not help": "✗",
 }  # fmt: skip
 WIDTH = 150

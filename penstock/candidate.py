@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
 
 from penstock.errors import Rejected
 from penstock.gate import Decision
@@ -44,9 +45,24 @@ class Champion(Value):
         return f"{self.version} ({self.why})"
 
 
+class Forced(Value):
+    """A person's word that a rejected candidate may serve all the same, for a time. No part of a release's identity.
+
+    ``until``: the last day, UTC. ``failed``: the checks that had failed, with their values, in words.
+    """
+
+    by: str
+    reason: str
+    until: date
+    failed: str
+
+    def __str__(self) -> str:
+        return f"by {self.by} until {self.until}: {self.reason} (failed: {self.failed})"
+
+
 class Candidate(Value):
     """One training run's whole result. `package` and `check` are None when a gate closed before them; `tuned` is where
-    no parameters were searched for."""
+    no parameters were searched for, `forced` where no person overruled the gates."""
 
     lineage: Lineage
     dataset: Dataset
@@ -61,14 +77,15 @@ class Candidate(Value):
     package: Package | None
     check: InfraCheck | None
     tuned: Tuned | None = None
+    forced: Forced | None = None
 
 
 class Release(Value):
-    """What the ledger made of a candidate: a version if it was blessed, none if it was rejected."""
+    """What the ledger made of a candidate: a version if it was blessed, by its gates or by force, none if rejected."""
 
     project: str
     version: str  # "flights-v3", or "" when rejected
-    verdict: str  # blessed | rejected
+    verdict: str  # blessed | forced | rejected
     identity: str
     record: FileRef  # the candidate as JSON
     sequence: int

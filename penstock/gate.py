@@ -16,6 +16,8 @@ from penstock.paired import Loss
 from penstock.refs import Value
 from penstock.task_type import LOWER_IS_BETTER
 
+NOTHING_TO_JUDGE_BY = "thresholds"  # the check that fails where no threshold is configured, or none can be compared
+
 
 class Decision(Value):
     """The verdict with every check behind it; `reasons` are the failed ones in words."""
@@ -54,7 +56,7 @@ def decide(
     checks = [*_size_checks(gate, candidate)]
     missing = all(finite(_metric(candidate, metric)) is None for metric in gate.metrics)
     if (not gate.metrics and not gate.slices) or (gate.metrics and missing and gate.on_missing_metric == "ignore"):
-        checks.append(verdict("thresholds", None, None, "configured under `gate.metrics`, and defined", False))
+        checks.append(verdict(NOTHING_TO_JUDGE_BY, None, None, "configured under `gate.metrics`, and defined", False))
     if baseline is None:
         checks.append(_first_model(gate))
     elif not comparable:

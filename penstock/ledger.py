@@ -5,7 +5,7 @@ Events are appended and never changed. These functions are pure; `tasks/ledger_s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from penstock.errors import StorageError
@@ -14,6 +14,8 @@ from penstock.refs import FileRef, Value
 Kind = Literal[
     "registered",  # a candidate passed its gates: a version
     "rejected",  # a candidate did not
+    "forced",  # ... and a person gave it a version all the same, until a day
+    "expired",  # that day is over, and it still serves
     "staged",  # answers in staging exactly what it answered in training
     "waiting",  # needs a person's word before production
     "approved",  # a person lets it into production
@@ -45,6 +47,7 @@ Kind = Literal[
 
 
 TAKES_OVER = ("promoted", "rolled back")
+MAKES = ("registered", "forced")  # a version, or its files anew
 ROLLOUT = (  # of a rollout's life; anything else may happen while a release waits for a person
     "staged", "waiting", "approved", "refused", "shadow", "canary", "promoted", "healthy", "held", "failed", "stopped",
     "rolled back", "quarantined", "cleared",
@@ -85,14 +88,14 @@ def releases(events: Sequence[Event]) -> list[Event]:
     """The events that made a version, oldest first. A version that was made again after damage counts once."""
     first: dict[str, Event] = {}
     for event in events:
-        if event.kind == "registered":
+        if event.kind in MAKES:
             first.setdefault(event.version, event)
     return list(first.values())
 
 
 def find(events: Sequence[Event], version: str) -> Event | None:
     """The newest word on ``version``: its files are the ones that are there."""
-    return next((event for event in reversed(events) if event.kind == "registered" and event.version == version), None)
+    return next((event for event in reversed(events) if event.kind in MAKES and event.version == version), None)
 
 
 def newest(events: Sequence[Event]) -> Event | None:
@@ -134,9 +137,9 @@ def quarantined(events: Sequence[Event]) -> dict[str, str]:
     return barred
 
 
-def last_healthy(events: Sequence[Event], other_than: str = "") -> str:
-    """The version that was found healthy last and is not in quarantine, or ""."""
-    barred = quarantined(events)
+def last_healthy(events: Sequence[Event], other_than: str = "", ended: Collection[str] = ()) -> str:
+    """The version that was found healthy last, is not in quarantine and none of ``ended``, or ""."""
+    barred = {*quarantined(events), *ended}
     for event in reversed(events):
         if event.kind == "healthy" and event.version != other_than and event.version not in barred:
             return event.version
@@ -202,9 +205,7 @@ def serving_at(events: Sequence[Event], time: str) -> Tenure | None:
 
 def with_identity(events: Sequence[Event], identity: str) -> Event | None:
     """The newest word on the release of this identity, if there is one."""
-    return next(
-        (event for event in reversed(events) if event.kind == "registered" and event.identity == identity), None
-    )
+    return next((event for event in reversed(events) if event.kind in MAKES and event.identity == identity), None)
 
 
 def rejected_against(events: Sequence[Event], identity: str, champion: str) -> Event | None:

@@ -15,6 +15,8 @@ from penstock.refs import Value
 EVENTS: dict[Kind, str] = {
     "registered": "release.blessed",
     "rejected": "candidate.rejected",
+    "forced": "release.forced",
+    "expired": "release.expired",
     "staged": "release.staged",
     "waiting": "release.waiting",
     "approved": "release.approved",
@@ -79,6 +81,16 @@ def _told(event: Event) -> tuple[Alert | Literal[""], str, tuple[str, ...]]:
     match event.kind:
         case "rejected":
             return "gate", "a candidate was rejected by its gates", (f"penstock report {project}",)
+        case "forced":
+            what = f"{version} was blessed by force, by {event.facts['by']} until {event.facts['until']}"
+            return "gate", what, (f"penstock explain-gate {project} {version}", again)
+        case "expired":
+            what = f"the forced blessing of {version} is over, and it still serves"
+            undo = (
+                f'penstock rollback {project} --reason "..."',
+                f'penstock bless {project} {version} --reason "..." --until 3d',
+            )
+            return "gate", what, (f"penstock train {project}", *undo)
         case "failed":
             return "rollout", f"the rollout of {version} failed{_serves(event)}", (f"penstock history {project}",)
         case "held":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from penstock import ledger
+from penstock.candidate import Forced
 from penstock.desired import Route
 from penstock.errors import RolloutError
 from penstock.ledger import Event
@@ -79,9 +80,25 @@ class Deployment(Value):
 
 
 def plan(
-    project: str, events: Sequence[Event], route: Route | None, version: str, rollout: str, force: bool = False
+    project: str,
+    events: Sequence[Event],
+    route: Route | None,
+    version: str,
+    rollout: str,
+    ended: Mapping[str, Forced],
+    force: bool = False,
 ) -> Plan:
-    """What deploying ``version`` (or the newest release) means now. Raises RolloutError for one in quarantine."""
+    """What deploying ``version`` (or the newest release) means now. ``ended``: forced releases whose time is over.
+
+    Raises RolloutError for one of those, whatever ``force`` says, and for one in quarantine.
+    """
+    if version in ended:
+        raise RolloutError(
+            f"`{version}` was blessed by force, and that ended with {ended[version].until}.",
+            found=f"blessed {ended[version]}",
+            next_step=f"train one that passes; or penstock bless {project} {version}, with a new reason and day; "
+            f"or go back: penstock rollback {project}",
+        )
     barred = ledger.quarantined(events)
     if version in barred and not force:
         raise RolloutError(
@@ -94,7 +111,7 @@ def plan(
     return Plan(
         project=project,
         version=version,
-        champion=ledger.last_healthy(events, version) if serves else champion,
+        champion=ledger.last_healthy(events, version, ended) if serves else champion,
         serves=serves,
         baked=ledger.is_healthy(events, version),
         id=rollout,

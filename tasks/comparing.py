@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from penstock import ledger
+from penstock import forcing, ledger
 from penstock.candidate import Candidate
 from penstock.comparison import (
     Change,
@@ -24,8 +24,8 @@ from penstock.ledger import Event
 from penstock.live_metrics import measure
 from penstock.refs import Value
 from penstock.task_type import METRICS
-from tasks import store
-from tasks.registry import read_ledger, recorded_candidate, release_of
+from tasks import clock, store
+from tasks.registry import VERDICTS, read_ledger, recorded_candidate, release_of
 
 SLICES = 12  # that are shown
 MOVED = 0.01  # of all gain
@@ -37,7 +37,7 @@ def judged_event(project: str, name: str = "") -> Event:
 
     Raises DataError, naming those there are.
     """
-    events = [event for event in read_ledger(project) if event.kind in ("registered", "rejected")]
+    events = [event for event in read_ledger(project) if event.kind in VERDICTS]
     if not name and events:
         return events[-1]
     made = ledger.find(events, name) if name else None
@@ -60,6 +60,14 @@ def candidate_name(event: Event) -> str:
 def candidate_of(event: Event) -> Candidate:
     """Raises StorageError if the record is damaged."""
     return recorded_candidate.fn(release_of(event))
+
+
+def forced_standing(event: Event) -> str:
+    """How the forced blessing of this release, or of the candidate that was rejected here, stands now; or ""."""
+    events = read_ledger(event.project)
+    made = ledger.with_identity(events, event.identity)
+    found = forcing.forced(events).get(made.version) if made else None
+    return forcing.standing(made.version, found, clock.now().date()) if made and found else ""
 
 
 def compare(project: str, before: str, after: str) -> Comparison:
@@ -96,7 +104,8 @@ def _gated(candidate: Candidate, champion: str) -> tuple[str, ...]:
 def _side(event: Event, candidate: Candidate) -> Side:
     return Side(
         name=candidate_name(event),
-        verdict="blessed" if event.kind == "registered" else "rejected",
+        verdict=VERDICTS[event.kind]
+        + (f" by {candidate.forced.by} until {candidate.forced.until}" if candidate.forced else ""),
         made=event.time,
         dataset=candidate.dataset.version.removesuffix(".dir"),
         rows=candidate.splits.rows,

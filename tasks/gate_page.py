@@ -53,6 +53,7 @@ def render_gate(project: str, event: Event, candidate: Candidate) -> str:
         name=candidate_name(event),
         made=event.time[:19].replace("T", " "),
         decision=decision,
+        forced=candidate.forced,
         champion=candidate.champion,
         failed=[check for check in checks if not check.passed],
         undecided=[check for check in checks if "needs about" in check.note],

@@ -28,7 +28,7 @@ from tasks import locks, store
 from tasks.caching import file_refs, task
 from tasks.plots import standalone
 from tasks.project import recorded_project
-from tasks.registry import read_ledger, recorded_candidate, release_of
+from tasks.registry import VERDICTS, read_ledger, recorded_candidate, release_of
 from tasks.reporting import find_report, plots
 from tasks.settings import settings
 
@@ -89,7 +89,7 @@ def tracking_uri() -> str:
 def _left_behind(release: Release) -> Iterator[tuple[Candidate, Release, FileRef, Project]]:
     """What happened before ``release`` and was never told, oldest first, as far as its files are still there."""
     for event in read_ledger(release.project):
-        if event.sequence >= release.sequence or event.kind not in ("registered", "rejected"):
+        if event.sequence >= release.sequence or event.kind not in VERDICTS:
             continue
         earlier = release_of(event)
         if is_mirrored.fn(earlier):
@@ -179,7 +179,8 @@ def _register(client: MlflowClient, project: Project, release: Release, run_id: 
         made = client.create_model_version(project.name, source, run_id, tags=tags, description=release.version)
     aliases = [release.version.removeprefix(f"{project.name}-") + "-release"]
     newest = ledger.newest(read_ledger(project.name))
-    if newest is None or newest.version == release.version:  # not an older one that was made or told again
+    passed = release.verdict == "blessed"  # what was forced was not
+    if passed and (newest is None or newest.version == release.version):  # not an older one that was made or told again
         aliases.append("blessed")
     for alias in aliases:
         client.set_registered_model_alias(project.name, alias, made.version)
@@ -200,6 +201,7 @@ def _tags(candidate: Candidate, release: Release) -> dict[str, str]:
         "penstock.model": candidate.model.booster.sha256,
         "penstock.bento": candidate.package.tag if candidate.package else "none",
         "penstock.champion": candidate.decision.champion or "none",
+        **({"penstock.forced": str(candidate.forced)[:5000]} if candidate.forced else {}),
     }
 
 

@@ -7,11 +7,14 @@ from pydantic import ValidationError
 from penstock import ledger
 from penstock.candidate import Candidate, Champion, Lineage, Release
 from penstock.errors import DataError, StorageError
-from penstock.ledger import Event
+from penstock.forcing import forced as forced_releases
+from penstock.ledger import Event, Kind
 from penstock.skew import SKEW
 from tasks import ledger_store, store
 from tasks.caching import file_refs, task
 from tasks.settings import settings
+
+VERDICTS: dict[Kind, str] = {"registered": "blessed", "forced": "forced", "rejected": "rejected"}
 
 
 @task(reads=True)
@@ -34,6 +37,8 @@ def find_champion(lineage: Lineage) -> Champion | None:
         raise _lost(event, ", ".join(damaged))
     serves = ledger.serving(events)
     why = "it serves production" if serves and serves.version == event.version else "the newest release"
+    if event.kind == "forced":
+        why += f", blessed by force {forced_releases(events)[event.version]}"
     return Champion(version=event.version, model=model, why=why)
 
 
@@ -66,7 +71,7 @@ def recorded_candidate(release: Release) -> Candidate:
 
 @task(cached=False)
 def register(candidate: Candidate) -> Release:
-    """Append the candidate to the ledger: a version if its gates passed, a rejection if not.
+    """Append the candidate to the ledger: a version if its gates passed or a person forced it, a rejection if not.
 
     The same lineage is never given a second version. If its files had to be made again, the event says so under the
     version it has.
@@ -86,20 +91,24 @@ def register(candidate: Candidate) -> Release:
             "commit": candidate.lineage.git_commit,
         }
         common = {"identity": identity, "record": record, "facts": facts}
-        if not candidate.decision.passed:
+        forced = candidate.forced
+        if not candidate.decision.passed and forced is None:
             earlier = ledger.rejected_against(events, identity, against)
             if earlier and _same(earlier, candidate):
                 known.append(earlier)
                 return None
             return common | {"kind": "rejected", "version": "", "reason": "; ".join(candidate.decision.reasons)}
         earlier = ledger.with_identity(events, identity)
-        if earlier is None:
-            version = ledger.next_version(events, project)
-            return common | {"kind": "registered", "version": version, "reason": str(candidate.decision)}
-        if _same(earlier, candidate):
+        if earlier is not None and _same(earlier, candidate):
             known.append(earlier)
             return None
-        return common | {"kind": "registered", "version": earlier.version, "reason": "its files were made again"}
+        version = earlier.version if earlier else ledger.next_version(events, project)
+        if forced is not None:
+            word = {"facts": facts | forced.model_dump(mode="json"), "reason": str(forced)}
+            return common | {"kind": "forced", "version": version} | word
+        if earlier is None or earlier.kind == "forced":
+            return common | {"kind": "registered", "version": version, "reason": str(candidate.decision)}
+        return common | {"kind": "registered", "version": version, "reason": "its files were made again"}
 
     event = ledger_store.append(project, make)
     return release_of(event, new=True) if event else release_of(known[0])
@@ -124,11 +133,11 @@ def find_release(name: str, version: str = "") -> Release:
 
 
 def release_of(event: Event, *, new: bool = False) -> Release:
-    """What the ledger made of the candidate that ``event`` is about."""
+    """What the ledger made of the candidate that ``event`` judged."""
     return Release(
         project=event.project,
         version=event.version,
-        verdict="blessed" if event.kind == "registered" else "rejected",
+        verdict=VERDICTS[event.kind],
         identity=event.identity,
         record=event.record,
         sequence=event.sequence,

@@ -187,6 +187,8 @@ def _markdown(candidate: Candidate, release: Release) -> str:
     metrics = store.read_json(candidate.evaluation.metrics)
     baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
     lines = [f"# {release.project}: {release.verdict.upper()} {release.version}".rstrip(), ""]
+    if candidate.forced:
+        lines += [f"Blessed by force {escape(str(candidate.forced))}", ""]
     lines += [f"- {escape(' '.join(reason.split()))}" for reason in candidate.decision.reasons]
     lines += ["", "| metric | test | validation | champion |", "| --- | ---: | ---: | ---: |"]
     for row in _metric_rows(metrics, baseline):

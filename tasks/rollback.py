@@ -13,6 +13,7 @@ from penstock.errors import PenstockError, RolloutError
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
 from tasks import release_server, serving
+from tasks.ended import ended
 from tasks.model_server import api_key
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
@@ -50,12 +51,14 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     if route is None:
         raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
     bad = route.challenger or route.champion
-    target = to or (route.champion if route.challenger else ledger.last_healthy(events, route.champion))
+    over = ended(project)
+    target = to or (route.champion if route.challenger else ledger.last_healthy(events, route.champion, over))
     healthy = [event.version for event in events if event.kind == "healthy"]
     if not target:
         raise RolloutError(
             f"There is no release that `{project}` could go back to.",
-            found=f"{bad} serves, and no other was ever healthy",
+            found=f"{bad} serves, and no other was ever healthy"
+            + "".join(f"; {version} was blessed by force, and that is over" for version in over if version != bad),
             allowed=", ".join(event.version for event in ledger.releases(events) if event.version != bad),
             next_step=f"penstock rollback {project} --to VERSION --reason ..., if you know one to be good",
         )
@@ -69,6 +72,12 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     if target in barred and not force:
         raise RolloutError(
             f"`{target}` is in quarantine.", found=barred[target], next_step="name another, or add --force"
+        )
+    if target in over and target != route.champion and not force:
+        raise RolloutError(
+            f"`{target}` was blessed by force, and that ended with {over[target].until}.",
+            found=f"blessed {over[target]}",
+            next_step="name another, bless it again, or add --force",
         )
     if target == route.champion and not route.challenger:
         raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")

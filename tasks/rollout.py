@@ -17,6 +17,7 @@ from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
 from tasks import label_facts, locks, release_server, serving, store, traffic
 from tasks.caching import task
+from tasks.ended import ended
 from tasks.evidence import Pairs, Unit, expected_agreement
 from tasks.infra import require_exact
 from tasks.registry import read_ledger
@@ -53,7 +54,8 @@ def plan_rollout(project: Project, version: str, rollout: str, force: bool, reas
         raise RolloutError("`--force` needs a reason.", next_step='--reason "why this may serve all the same"')
     release = packaged(name, version)
     events = read_ledger(name)
-    made = plan(name, events, serving.read().route("production", name), release.version, rollout, force)
+    route = serving.read().route("production", name)
+    made = plan(name, events, route, release.version, rollout, ended(name), force)
     if force and release.version in ledger.quarantined(events):
         tell(name, "cleared", release.version, reason)
     return made
@@ -202,6 +204,7 @@ def withdraw(rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[s
         rollout.withdrawn = time.monotonic()
     finally:
         tell_untold(plan.project)
-    serving.retire(plan.project, keep=ledger.last_healthy(read_ledger(plan.project), plan.champion))
+    keep = ledger.last_healthy(read_ledger(plan.project), plan.champion, ended(plan.project))
+    serving.retire(plan.project, keep=keep)
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""

@@ -7,10 +7,11 @@ import shlex
 
 from penstock import ledger
 from penstock.desired import ENVIRONMENTS, Desired, Route
+from penstock.forcing import ended, forced
 from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.traffic import Traffic
-from tasks import envoy, release_server, serving, supervision
+from tasks import clock, envoy, release_server, serving, supervision
 from tasks.evidence import counters
 from tasks.model_server import api_key
 
@@ -103,6 +104,8 @@ def standing(events: list[Event]) -> str:
         return f"{newest.version}, not deployed yet" if newest else "no release yet"
     version = tenure[0].version
     health = "healthy" if ledger.is_healthy(events, version) else "not found healthy yet"
+    if version in forced(events):
+        health += ", its forced blessing is OVER" if version in ended(events, clock.now().date()) else ", by force"
     return f"{version} serves since {ledger.moment(tenure[0].since, seconds=False)} UTC, {health}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from penstock import ledger
 from penstock.desired import Desired, Route, with_route
 from tasks import locks, serving
+from tasks.ended import ended
 from tasks.registry import read_ledger
 from tasks.releases import tell
 from tasks.untold import tell_untold
@@ -50,7 +51,7 @@ def settle(project: str) -> list[str]:
         )
         told.append(f"{now.champion} serves; the ledger did not know yet")
     champion = now.champion if now else ""
-    serving.retire(project, keep=ledger.last_healthy(read_ledger(project), champion))
+    serving.retire(project, keep=ledger.last_healthy(read_ledger(project), champion, ended(project)))
     return told
 
 

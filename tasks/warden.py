@@ -1,4 +1,5 @@
-"""Brings back what is to serve when supervisord starts, and ends rollouts whose leader has died: `-m tasks.warden`.
+"""Brings back what is to serve when supervisord starts, ends rollouts whose leader has died, and reminds of forced
+blessings that are over: `-m tasks.warden`.
 
 A deploy flow that is killed can judge its challenger no more, and nobody else would. Supervisord keeps this process
 alive while anything serves. It looks once a second, at one small file, unless that has changed.
@@ -8,11 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 
 from penstock.errors import PenstockError
-from tasks import serving
+from tasks import clock, serving
+from tasks.ended import untold
+from tasks.mortal import MORTAL
 from tasks.settle import settle_all
 
 SECONDS = 1.0
@@ -24,11 +30,13 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     with _logged():
         recover()
-    settled = 0
+    settled, reminded = 0, (0, date.min)
     while True:
         time.sleep(SECONDS)
         with _logged():
             settled = look(settled)
+        with _logged():
+            reminded = remind(reminded)
 
 
 def recover() -> None:
@@ -47,6 +55,21 @@ def look(settled: int) -> int:
     for line in told:
         logger.info("%s", line)
     return revision if whole else settled
+
+
+def remind(reminded: tuple[int, date]) -> tuple[int, date]:
+    """Have the ledger and Prefect told of forced releases that serve after their last day, once a day or change.
+
+    In a process of its own, which imports Prefect. Nothing is rolled back.
+    """
+    desired, today = serving.read(), clock.now().date()
+    if reminded == (desired.revision, today):
+        return reminded
+    for project in sorted({server.project for server in desired.servers.values()}):
+        if untold(project):
+            logger.warning("%s: what serves was blessed by force, and that is over", project)
+            subprocess.Popen([*MORTAL, sys.executable, "-m", "tasks.ended", project])  # rollouts do not wait for it
+    return desired.revision, today
 
 
 @contextlib.contextmanager

@@ -83,3 +83,19 @@ def test_what_happens_beside_a_rollout_ends_no_waiting():
         assert ledger.waiting([*events, event(3, kind, "p-v1")]) == "p-v1", kind
     for kind in ("approved", "refused", "stopped"):
         assert ledger.waiting([*events, event(3, kind, "p-v1")]) == "", kind
+
+
+def test_a_release_that_was_forced_is_one_until_what_ended_is_left_out():
+    events = [
+        event(1, "registered", "p-v1", "a"),
+        event(2, "rejected", identity="b", champion="p-v1"),
+        event(3, "forced", "p-v2", "b", champion="p-v1"),
+        event(4, "healthy", "p-v1", "a"),
+        event(5, "healthy", "p-v2", "b"),
+    ]
+    assert ledger.next_version(events, "p") == "p-v3"
+    assert ledger.find(events, "p-v2").sequence == ledger.with_identity(events, "b").sequence == 3
+    assert ledger.champion(events, "b").version == "p-v1"  # never itself: it would pass beside that
+    assert ledger.champion(events, "c").version == "p-v2"
+    assert ledger.last_healthy(events) == "p-v2"
+    assert ledger.last_healthy(events, ended={"p-v2"}) == "p-v1"

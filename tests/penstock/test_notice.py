@@ -30,6 +30,18 @@ def test_every_kind_of_event_has_a_name_of_its_own_and_every_cause_an_alert():
     [
         (event("rejected", ""), "gate", "a candidate was rejected by its gates", "penstock report flights"),
         (
+            event("forced", by="ana", until="2026-11-24"),
+            "gate",
+            "flights-v3 was blessed by force, by ana until 2026-11-24",
+            "penstock explain-gate flights flights-v3",
+        ),
+        (
+            event("expired"),
+            "gate",
+            "the forced blessing of flights-v3 is over, and it still serves",
+            "penstock train flights",
+        ),
+        (
             event("failed", serving="flights-v2"),
             "rollout",
             "the rollout of flights-v3 failed; flights-v2 serves",

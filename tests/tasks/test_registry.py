@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 
+from penstock.candidate import Forced
 from penstock.errors import DataError, StorageError
+from penstock.forcing import forced
 from penstock.skew import SKEW
 from tasks import store
 from tasks.registry import find_champion, find_existing, find_release, read_ledger, recorded_candidate, register
@@ -156,3 +159,21 @@ def test_a_rejection_for_what_clients_sent_is_judged_again(checkout):
         candidate = made(failed, passed=False, failed=failed)
         register(candidate)
         assert (find_existing(candidate.lineage, None) is None) is again
+
+
+def test_a_forced_candidate_keeps_its_version_when_its_time_is_extended_and_when_it_passes_after_all(checkout):
+    rejection, passing = made("bad", passed=False), made("bad")
+    register(rejection)
+    word = Forced(by="Ana", reason="the holiday", until=date(2026, 11, 24), failed="auc")
+    packaged = rejection.model_copy(update={"package": passing.package, "forced": word})
+    first = register(packaged)
+    assert (first.version, first.verdict, first.identity) == ("tiny-v1", "forced", rejection.lineage.identity)
+    assert not register(packaged).new
+    longer = word.model_copy(update={"until": date(2026, 12, 1)})
+    assert register(packaged.model_copy(update={"forced": longer})).version == "tiny-v1"
+    assert forced(read_ledger("tiny")) == {"tiny-v1": longer}
+    assert find_existing(rejection.lineage, None).verdict == "forced"
+    passed = register(passing)
+    assert (passed.version, passed.verdict) == ("tiny-v1", "blessed")
+    assert forced(read_ledger("tiny")) == {}
+    assert kinds() == [("rejected", ""), *[("forced", "tiny-v1")] * 2, ("registered", "tiny-v1")]
