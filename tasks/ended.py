@@ -1,30 +1,16 @@
-"""Forced blessings whose time is over: which they are now, and the ledger's word on one that still serves, once.
-
-`-m tasks.ended PROJECT` is what the warden starts when there is one: telling Prefect imports it, and the warden stays
-small.
-"""
+"""Forced blessings whose time is over: which they are now, and the ledger's word on one that still serves, once."""
 
 from __future__ import annotations
-
-import sys
-import time
 
 from penstock import forcing, ledger
 from penstock.candidate import Forced
 from penstock.ledger import Event
 from tasks import clock, ledger_store
 
-SERVER_SECONDS = 120
-
 
 def ended(project: str) -> dict[str, Forced]:
     """The forced releases of a project whose time is over now."""
     return forcing.ended(ledger_store.read_all(project), clock.now().date())
-
-
-def untold(project: str) -> bool:
-    """Whether such a release serves, and the ledger does not say so yet."""
-    return _expiry(ledger_store.read_all(project)) is not None
 
 
 def tell_expired(project: str) -> Event | None:
@@ -49,21 +35,3 @@ def _expiry(events: list[Event]) -> dict[str, object] | None:
         "reason": f"it serves, and was blessed {over[made.version]}",
         "facts": {"until": str(over[made.version].until)},
     }
-
-
-def main(project: str) -> None:
-    """Tell the ledger, then Prefect's server as soon as it answers: after a start of everything it takes a while."""
-    from tasks import platform  # which imports what uses `ended`
-    from tasks.events import tell_server
-
-    told = tell_expired(project)
-    if told is None:
-        return
-    end = time.monotonic() + SERVER_SECONDS
-    while not platform.answers() and time.monotonic() < end:
-        time.sleep(1)
-    tell_server(told)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

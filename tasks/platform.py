@@ -168,11 +168,14 @@ def serve() -> None:
     """What is to serve does; what a crash left is put right. Needs no Prefect. Raises PlatformError if any does not."""
     from tasks import serving
     from tasks.settle import settle_all
+    from tasks.telling import tell_later
 
     with observed("serving") as step:
         put_right, _ = settle_all()  # first: a challenger that nobody leads is not waited for
         late = serving.converge()
-        step.summary, step.quiet = "; ".join(put_right), not put_right
+        tell_later(put_right)
+        step.summary = "; ".join(f"{event.version} {event.kind}: {event.reason}" for event in put_right)
+        step.quiet = not put_right
     if late:
         raise PlatformError(
             f"{', '.join(late)} does not become ready.",

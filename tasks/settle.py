@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from penstock import ledger
 from penstock.desired import Desired, Route, with_route
+from penstock.ledger import Event
 from tasks import locks, serving
 from tasks.ended import ended
 from tasks.registry import read_ledger
@@ -15,9 +16,11 @@ from tasks.releases import tell
 from tasks.untold import tell_untold
 
 
-def settle_all() -> tuple[list[str], bool]:
-    """Settle every project; returns what was put right, and whether that was all: those being deployed are left out."""
-    told, whole = [], True
+def settle_all() -> tuple[list[Event], bool]:
+    """Settle every project; returns what the ledger was told, and whether that was all: projects that are being
+    deployed are left out."""
+    told: list[Event] = []
+    whole = True
     desired = serving.read()
     for project in sorted({server.project for server in desired.servers.values()} | desired.untold.keys()):
         with locks.tried(f"deploy-{project}") as mine:
@@ -26,30 +29,22 @@ def settle_all() -> tuple[list[str], bool]:
     return told, whole
 
 
-def settle(project: str) -> list[str]:
-    """Settle one project. The caller holds its deploy lock. Returns what was put right, in words."""
-    told = []
+def settle(project: str) -> list[Event]:
+    """Settle one project. The caller holds its deploy lock. Returns what the ledger was told."""
     serving.change(lambda desired: desired)  # it may have ended before the gateway had what it wrote
-    told += [f"{event.version} {event.kind}: the ledger did not know yet" for event in tell_untold(project)]
+    told = tell_untold(project)
     route = serving.read().route("production", project)
     challenger = route.challenger if route else ""
     if route and route.rollout:
         serving.change(lambda desired: _without_rollout(desired, project))
     if challenger:
-        tell(project, "stopped", challenger, "its rollout broke off: the process that led it ended")
-        told.append(f"{challenger}: its rollout had broken off; it gets no more requests")
+        why = "its rollout broke off: the process that led it ended; it gets no more requests"
+        told.append(tell(project, "stopped", challenger, why))
     now = serving.read().route("production", project)
     known = ledger.serving(read_ledger(project))
     if now is not None and (known is None or known.version != now.champion):
-        before = known.version if known else ""
-        tell(
-            project,
-            "promoted",
-            now.champion,
-            "found serving: what put it there ended before it could say",
-            champion=before,
-        )
-        told.append(f"{now.champion} serves; the ledger did not know yet")
+        why, before = "found serving: what put it there ended before it could say", known.version if known else ""
+        told.append(tell(project, "promoted", now.champion, why, champion=before))
     champion = now.champion if now else ""
     serving.retire(project, keep=ledger.last_healthy(read_ledger(project), champion, ended(project)))
     return told

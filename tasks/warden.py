@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
 
 from penstock.errors import PenstockError
 from tasks import clock, serving
-from tasks.ended import untold
-from tasks.mortal import MORTAL
+from tasks.ended import tell_expired
 from tasks.settle import settle_all
+from tasks.telling import tell_later
 
 SECONDS = 1.0
 
@@ -52,23 +50,25 @@ def look(settled: int) -> int:
     if revision == settled:
         return settled
     told, whole = settle_all()
-    for line in told:
-        logger.info("%s", line)
+    for event in told:
+        logger.info("%s %s: %s", event.version, event.kind, event.reason)
+    tell_later(told)
     return revision if whole else settled
 
 
 def remind(reminded: tuple[int, date]) -> tuple[int, date]:
-    """Have the ledger and Prefect told of forced releases that serve after their last day, once a day or change.
+    """Tell the ledger and Prefect of forced releases that serve after their last day. Looks once a day or change.
 
-    In a process of its own, which imports Prefect. Nothing is rolled back.
+    Nothing is rolled back.
     """
     desired, today = serving.read(), clock.now().date()
     if reminded == (desired.revision, today):
         return reminded
     for project in sorted({server.project for server in desired.servers.values()}):
-        if untold(project):
+        event = tell_expired(project)
+        if event is not None:
             logger.warning("%s: what serves was blessed by force, and that is over", project)
-            subprocess.Popen([*MORTAL, sys.executable, "-m", "tasks.ended", project])  # rollouts do not wait for it
+            tell_later([event])
     return desired.revision, today
 
 

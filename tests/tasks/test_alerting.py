@@ -18,9 +18,11 @@ import psutil
 import pytest
 import yaml
 
+from penstock.notice import notice
 from penstock.refs import FileRef
 from tasks import alerting, events, ledger_store, platform
 from tasks.deploying import Deployed, deploy_flows
+from tasks.telling import tell_later
 from tests.conftest import REPOSITORY
 from tests.receiver import SECRET, receiver
 
@@ -134,6 +136,27 @@ def test_what_the_caller_follows_up_itself_is_marked_so(live, client):
 
     wait(lambda: {"tiny-v7", "tiny-v8"} <= set(told()), "the server has not heard of both")
     assert (told()["tiny-v7"], told()["tiny-v8"]) == ("run", "trigger")
+
+
+def test_what_is_appended_outside_of_a_flow_is_told_by_a_process_of_its_own(live, client):
+    """As the warden does, which ends a dead deploy's rollout and imports no Prefect."""
+    fields = {
+        "kind": "stopped",
+        "version": "tiny-v9",
+        "identity": "1" * 64,
+        "record": NOWHERE,
+        "reason": "broke off",
+        "facts": {},
+    }
+    event = ledger_store.append("tiny", lambda _: fields)
+    tell_later([event])
+    body = {"filter": {"event": {"name": [f"penstock.{notice(event).event}"]}}}
+
+    def told() -> list[str]:
+        found = client.request("POST", "/events/filter", json=body).json()["events"]
+        return [each["payload"]["reason"] for each in found if each["payload"]["version"] == "tiny-v9"]
+
+    assert wait(told, "the server has not heard of it") == ["broke off"]
 
 
 def test_twice_changes_nothing_and_what_is_gone_from_the_file_goes(live, client, monkeypatch):
