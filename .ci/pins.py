@@ -54,7 +54,11 @@ def _with_pins(text: str, pins: list[str]) -> str:
         + "".join(f'  "{pin}",\n' for pin in (p.replace('"', "'") for p in pins))
         + "]\n"
     )
-    return re.sub(r"constraint-dependencies = \[(?:\]|.*?^\])\n", lambda _: block, text, flags=re.DOTALL | re.MULTILINE)
+    list_of_pins = r"^constraint-dependencies = \[(?:\]|.*?^\])\n"
+    made, found = re.subn(list_of_pins, lambda _: block, text, flags=re.DOTALL | re.MULTILINE)
+    if found != 1:
+        sys.exit(f"pyproject.toml has {found} lists `constraint-dependencies`, not one.")
+    return made
 
 
 def _run(*command: str) -> str:
