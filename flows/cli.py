@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from flows import cli_flows, cli_look, cli_new, cli_release, cli_score, cli_watch
+from flows import cli_flows, cli_look, cli_new, cli_operate, cli_release, cli_score, cli_watch
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
@@ -232,7 +232,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows):
+for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows, cli_operate):
     for command in part.COMMANDS:
         main.add_command(command)
 
