@@ -1,4 +1,4 @@
-"""The commands that keep an installation well: doctor; parts of `penstock`."""
+"""The commands that keep an installation well: doctor, gc; parts of `penstock`."""
 
 from __future__ import annotations
 
@@ -23,4 +23,28 @@ def doctor(write: bool, as_json: bool) -> None:
     require_healthy(found)
 
 
-COMMANDS = (doctor,)
+@click.command()
+@click.option("--yes", is_flag=True, help="Free it. Left out, only a forecast is printed.")
+@click.option("--dry-run", is_flag=True, help="Only a forecast, also with --yes.")
+@click.option(
+    "--keep", default=5, show_default=True, type=click.IntRange(min=1), help="Newest releases that stay whole."
+)
+@click.option(
+    "--older-than", default="30d", show_default=True, metavar="AGE", help="What is younger stays: 12h, 30d, 2w."
+)
+@AS_JSON
+def gc(yes: bool, dry_run: bool, keep: int, older_than: str, as_json: bool) -> None:
+    """Say what could be freed, and with --yes free it.
+
+    Never what a release, a rollback, the ledger, a running program or a run needs: every candidate can still be
+    explained, compared, deployed and made again.
+    """
+    from penstock.garbage import seconds_of
+    from tasks.collecting_garbage import forecast, free
+
+    age = seconds_of(older_than)
+    found = free(keep, age) if yes and not dry_run else forecast(keep, age)
+    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+
+
+COMMANDS = (doctor, gc)

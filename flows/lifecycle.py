@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 def flow(fn: Callable[..., Any]) -> Any:
     """A flow named as its function is: a `prefect.Flow` once Prefect is loaded, and before that one that becomes it."""
     settings()
+    fn = _using_store(fn)
     return _prefect_flow(fn) if "prefect" in sys.modules else DeferredFlow(fn)
+
+
+def _using_store(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn``, during which nothing is taken out of the store: files that it has made are named by no record yet."""
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from tasks.store_use import in_use
+
+        with in_use():
+            return fn(*args, **kwargs)
+
+    return run
 
 
 class DeferredFlow:
