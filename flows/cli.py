@@ -1,8 +1,8 @@
 """The `penstock` command. Thin: flows do the work, and each is as easily called from Python.
 
 Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
-5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own; 9 a rollout that failed or could not be
-judged; 10 a release that came out otherwise when it was made again; 130 interrupted.
+5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own, or what `doctor` found; 9 a rollout that failed
+or could not be judged; 10 a release that came out otherwise when it was made again; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
     penstock rollback flights   back to the release that was healthy before
 
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
-    6 packaging, 7 server, 8 file or lock, 9 rollout, 10 not reproduced, 130 interrupted.
+    6 packaging, 7 server, 8 file, lock or doctor, 9 rollout, 10 not reproduced, 130 interrupted.
     """
 
 

@@ -7,6 +7,7 @@ or where `PREFECT_API_URL` names a server, that one is used.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import sys
@@ -33,9 +34,10 @@ def _using_store(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def run(*args: Any, **kwargs: Any) -> Any:
+        from tasks.caching import is_planning
         from tasks.store_use import in_use
 
-        with in_use():
+        with contextlib.nullcontext() if is_planning() else in_use():
             return fn(*args, **kwargs)
 
     return run
