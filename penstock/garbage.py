@@ -82,7 +82,7 @@ def protected(events: Sequence[Event], desired: Desired, keep: int) -> dict[str,
     if champion is not None:
         found.setdefault(champion.version, "candidates are compared with it")
     project = events[0].project if events else ""
-    found |= {name: "its servers run" for name, one in desired.servers.items() if one.project == project}
+    found |= {name: "its servers are to run" for name, one in desired.servers.items() if one.project == project}
     return found
 
 

@@ -31,6 +31,8 @@ def dvc_remote(write: bool) -> Iterator[Finding]:
         yield ok("dvc remote", "not set up yet: the first ingest makes a folder of the home the remote")
     elif not url:
         yield fail("dvc remote", ".dvc/config names no remote", "dvc remote add -d NAME URL, or set PENSTOCK_REMOTE")
+    elif "://" in url and not (settings().root / ".dvc" / "config").is_file():
+        yield ok("dvc remote", f"{url}: not asked before the first ingest has set DVC up")
     elif "://" in url:
         yield _elsewhere(url, write)
     else:
@@ -60,10 +62,10 @@ def _folder(path: Path, write: bool) -> Finding:
 
 
 def _elsewhere(url: str, write: bool) -> Finding:
-    from tasks.data import _repo
+    from tasks.data import repository
 
     try:
-        with _repo() as repo:
+        with repository() as repo:
             remote = repo.cloud.get_remote_odb()
             with contextlib.suppress(FileNotFoundError):  # empty: nothing was pushed yet
                 next(iter(remote.fs.ls(remote.path, detail=False)), None)

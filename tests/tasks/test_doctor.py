@@ -22,6 +22,7 @@ from penstock.refs import FileRef
 from penstock.release_config import ServeConfig
 from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving, ledger_store
 from tasks.doctor import examine
+from tasks.dvc_config import DEFAULT
 from tasks.settings import settings
 
 
@@ -173,6 +174,10 @@ def test_a_dead_remote_folder_and_one_that_cannot_be_listed(checkout, with_setti
 
 def test_a_remote_elsewhere_that_does_not_answer(checkout, with_settings):
     with_settings("PENSTOCK_REMOTE", "http://me:hush-hush@127.0.0.1:1/data")
+    assert one(doctor_addresses.dvc_remote(False)) == []
+    assert not (checkout.root / ".dvc").exists()  # it does not set DVC up by itself
+    (checkout.root / ".dvc").mkdir()
+    (checkout.root / ".dvc" / "config").write_text(DEFAULT)
     ((check, level, text),) = one(doctor_addresses.dvc_remote(False))
     assert (check, level) == ("dvc remote", "fail")
     assert "hush" not in text
