@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from penstock import ledger
 from penstock.diagnosis import Finding, fail, ok, shortened, size, warn
 from tasks import ledger_store, registry, sockets
 from tasks import leftovers as left
@@ -145,7 +146,9 @@ def _taken(path: Path) -> float:
     except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
         data = 0
     try:
-        last = next(one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in ("registered", "rejected"))
+        last = next(
+            one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in (*ledger.MAKES, "rejected")
+        )
         refs = {ref.sha256: ref.size for ref in file_refs(recorded_candidate.fn(registry.release_of(last)))}
     except Exception:  # noqa: BLE001  # none yet, or damaged: what is wrong with it is another check's
         return LEAST + 4 * data

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from penstock import ledger
 from penstock.desired import Desired
 from penstock.errors import PenstockError
 from penstock.garbage import protected, superseded
@@ -173,7 +174,7 @@ def _releases(asked: Sought) -> Iterator[tuple[Any, str]]:
     """Every candidate that was packaged, and its version."""
     for events in asked.events.values():
         for event in events:
-            if event.kind == "registered":
+            if event.kind in ledger.MAKES:
                 try:
                     candidate = recorded_candidate.fn(release_of(event))
                 except PenstockError:
