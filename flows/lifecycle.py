@@ -7,6 +7,7 @@ or where `PREFECT_API_URL` names a server, that one is used.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import sys
@@ -24,7 +25,22 @@ if TYPE_CHECKING:
 def flow(fn: Callable[..., Any]) -> Any:
     """A flow named as its function is: a `prefect.Flow` once Prefect is loaded, and before that one that becomes it."""
     settings()
+    fn = _using_store(fn)
     return _prefect_flow(fn) if "prefect" in sys.modules else DeferredFlow(fn)
+
+
+def _using_store(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn``, during which nothing is taken out of the store: files that it has made are named by no record yet."""
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from tasks.caching import is_planning
+        from tasks.store_use import in_use
+
+        with contextlib.nullcontext() if is_planning() else in_use():
+            return fn(*args, **kwargs)
+
+    return run
 
 
 class DeferredFlow:

@@ -79,7 +79,7 @@ def tracked_files(data: DataConfig) -> dict[str, str]:
 
 def track(data: DataConfig) -> None:
     """`dvc add` and `dvc push` of the dataset's folder. Raises DataError when the remote cannot be written."""
-    with locks.exclusive("dvc"), _repo() as repo:
+    with locks.exclusive("dvc"), repository() as repo:
         try:
             repo.scm_context.quiet = True  # git is the user's, or `--commit`'s
             repo.add([data.path])
@@ -139,7 +139,7 @@ def _require(oids: list[str]) -> None:
         lacking = [oid for oid in lacking if not _whole(oid)]  # another process may have fetched them meanwhile
         if not lacking:
             return
-        with _repo() as repo:
+        with repository() as repo:
             try:
                 remote = repo.cloud.get_remote_odb()
             except Exception as error:
@@ -206,7 +206,7 @@ def _dvc_file(data: DataConfig) -> Path:
 
 
 @contextlib.contextmanager
-def _repo() -> Iterator[Any]:
+def repository() -> Iterator[Any]:
     """DVC's repository of the checkout, with our remote if a setting names one; without git where there is none."""
     from dvc.repo import Repo
 

@@ -46,6 +46,7 @@ def unpacked(package: Package) -> Path:
     folder = settings().home / "bentos" / f"{package.tag.replace(':', '-')}-{package.digest[:12]}"
     with store.readable_errors(folder), locks.exclusive(f"bento-{package.digest}"):
         if folder.is_dir() and content_digest(folder) == package.digest:
+            os.utime(folder)  # in use: `penstock gc` takes no folder that was used in the last day
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from tasks import platform
 from tasks.mortal import MORTAL
 from tasks.settings import settings
 from tasks.source import CODE
+from tasks.store_use import in_use
 
 # a sandbox has none of these from the outside: it would push, deploy or tell where the user does
 NOT_INHERITED = ("PENSTOCK_REMOTE", "PENSTOCK_MLFLOW_URI", "PREFECT_API_URL", "PENSTOCK_APPROVAL")
@@ -96,7 +97,8 @@ def run(module: str, arguments: list[str], root: Path, home: Path, **variables: 
         start_new_session=True,  # Ctrl-C is handed on below: it has to stop what it started
     )
     try:
-        said, _ = process.communicate()
+        with in_use():  # it reads what the store of this home has
+            said, _ = process.communicate()
     except BaseException:
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,78 @@
+"""`penstock gc`: what is needed is marked from the records, the rest is swept; records first, then what they named.
+
+A process that is killed in between leaves files that nothing names, and the next one frees them. Only the local store
+of the home is looked at. No flow runs meanwhile (`tasks/store_use.py`); servers, rollbacks and requests go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.errors import StorageError
+from penstock.garbage import Account, Collection, Kept
+from tasks import clock, garbage_classes, garbage_mlflow
+from tasks.garbage_classes import Item
+from tasks.garbage_datasets import dataset_files
+from tasks.garbage_images import images
+from tasks.settings import settings
+from tasks.store import readable_errors
+from tasks.store_use import unused
+
+
+def forecast(keep: int, older_than: float) -> Collection:
+    """What would go. Changes nothing. ``older_than``: seconds. Raises StorageError if a record cannot be read."""
+    return _collection(_found(keep, older_than), freed=False)
+
+
+def free(keep: int, older_than: float) -> Collection:
+    """Free it, and say what went. Raises StorageError while a flow runs, or as `forecast` does."""
+    with unused() as alone:
+        if not alone:
+            raise StorageError(
+                "A run is going on, so nothing is freed: its files are named by no record yet.",
+                where=str(settings().home),
+                next_step="penstock status; run `penstock gc --yes` when it has ended",
+            )
+        found = _found(keep, older_than)
+        with readable_errors(settings().home):
+            for item in found:
+                if not item.why and item.kind != garbage_mlflow.KIND:
+                    item.remove()
+            garbage_mlflow.remove([item for item in found if item.kind == garbage_mlflow.KIND and not item.why])
+    return _collection(found, freed=True)
+
+
+def _found(keep: int, older_than: float) -> list[Item]:
+    """Everything there is, in the order in which it may go."""
+    asked = garbage_classes.sought(keep, older_than, clock.now().timestamp())
+    with readable_errors(settings().home):
+        records = [*garbage_classes.results(asked), *garbage_classes.segments(asked)]
+        going = [item for item in records if not item.why]
+        files = [*garbage_classes.objects(asked, going)]
+        return [
+            *records,
+            *files,
+            *garbage_classes.drafts(asked),
+            *garbage_classes.bentos(asked),
+            *garbage_classes.environments(asked),
+            *garbage_classes.logs(asked),
+            *dataset_files(asked),
+            *garbage_mlflow.runs(asked),
+            *images(asked),
+        ]
+
+
+def _collection(items: Iterable[Item], freed: bool) -> Collection:
+    kinds: dict[str, list[Item]] = {}
+    for item in items:
+        kinds.setdefault(item.kind, []).append(item)
+    return Collection(freed=freed, accounts=tuple(_account(kind, found) for kind, found in kinds.items()))
+
+
+def _account(kind: str, items: list[Item]) -> Account:
+    reasons: dict[str, list[Item]] = {}
+    for item in items:
+        reasons.setdefault(item.why, []).append(item)
+    goes = reasons.pop("", [])
+    kept = (Kept(why=why, count=len(found), size=sum(one.size for one in found)) for why, found in reasons.items())
+    return Account(name=kind, count=len(goes), size=sum(item.size for item in goes), kept=tuple(kept))
