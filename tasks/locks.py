@@ -16,9 +16,19 @@ from tasks.store import readable_errors
 
 
 @contextlib.contextmanager
-def exclusive(name: str, *, waiting: Callable[[], None] | None = None, timeout: float | None = None) -> Iterator[None]:
-    """Hold the lock ``name``; ``waiting`` is called if another process has it; StorageError after ``timeout`` s."""
-    descriptor = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def exclusive(
+    name: str,
+    *,
+    waiting: Callable[[], None] | None = None,
+    timeout: float | None = None,
+    folder: Path | None = None,
+) -> Iterator[None]:
+    """Hold the lock ``name``; ``waiting`` is called if another process has it; StorageError after ``timeout`` s.
+
+    ``folder``: where the lock's file is, for what several homes share; else this home's.
+    """
+    path = lock_path(name, folder)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         end = None if timeout is None else time.monotonic() + timeout
         told = False
@@ -29,7 +39,7 @@ def exclusive(name: str, *, waiting: Callable[[], None] | None = None, timeout: 
             if end is not None and time.monotonic() > end:
                 raise StorageError(
                     f"Another process has held the lock `{name}` for {timeout:.0f} s.",
-                    where=str(lock_path(name)),
+                    where=str(path),
                     next_step="wait for the other command to end, or stop it",
                 )
             time.sleep(0.1)
@@ -59,9 +69,9 @@ def shared(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def lock_path(name: str) -> Path:
+def lock_path(name: str, folder: Path | None = None) -> Path:
     """The lock's file. Named by a hash, so that no two names collide and any name is allowed."""
-    folder = settings().locks
+    folder = folder or settings().locks
     with readable_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder / (hashlib.sha256(name.encode()).hexdigest()[:40] + ".lock")

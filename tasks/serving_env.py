@@ -63,7 +63,8 @@ def serving_python(requirements: Path) -> Path:
     python = folder / "bin" / "python"
     if (folder / DONE).exists():
         return python
-    with store.readable_errors(folder), locks.exclusive(f"environment-{name}"):
+    # the lock is beside it: sandboxes have homes of their own, and share the environments
+    with store.readable_errors(folder), locks.exclusive(f"environment-{name}", folder=folder.parent):
         if not (folder / DONE).exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from tasks.store import remembered
+from tasks.store import remembering
 
 CODE = Path(__file__).resolve().parents[1]
 PACKAGES = frozenset({"penstock", "tasks", "flows", "bentos", "examples"})
@@ -28,19 +29,20 @@ def closure(module: str) -> dict[str, str]:
     found: dict[str, str] = {}
     todo = [module]
     seen: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        path = _file(name)
-        if path is None:
-            continue
-        relative = str(path.relative_to(CODE))
-        if relative in PLUMBING:
-            continue
-        found[relative], imports = remembered("source-1", path, lambda path=path, name=name: _read(path, name))  # type: ignore[misc]
-        todo.extend(imports)
+    with remembering() as memory:
+        while todo:
+            name = todo.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            path = _file(name)
+            if path is None:
+                continue
+            relative = str(path.relative_to(CODE))
+            if relative in PLUMBING:
+                continue
+            found[relative], imports = memory.value("source-1", path, partial(_read, path, name))
+            todo.extend(imports)
     return dict(sorted(found.items()))
 
 

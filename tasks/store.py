@@ -103,43 +103,59 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 def remembered(kind: str, path: Path, compute: Callable[[], Any]) -> Any:
     """``compute()``'s JSON value for a file, kept until the file changes."""
-    status = path.stat()
-    stamp = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
-    with _memory() as memory:
-        row = (
-            memory
-            and memory.execute(
-                "SELECT value FROM memory WHERE kind = ? AND path = ? AND stamp = ?", (kind, str(path), stamp)
-            ).fetchone()
-        )
+    with remembering() as memory:
+        return memory.value(kind, path, compute)
+
+
+class Memory:
+    """What is known of files. ``connection`` is None where nothing can be remembered (a read-only home)."""
+
+    def __init__(self, connection: sqlite3.Connection | None) -> None:
+        self.connection = connection
+        self.learnt: list[tuple[str, str, str, str]] = []
+
+    def value(self, kind: str, path: Path, compute: Callable[[], Any]) -> Any:
+        """As `remembered`."""
+        status = path.stat()
+        key = (kind, str(path), f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+        query = "SELECT value FROM memory WHERE kind = ? AND path = ? AND stamp = ?"
+        row = self.connection and self.connection.execute(query, key).fetchone()
         if row:
             return json.loads(row[0])
-    value = compute()
-    with _memory() as memory, contextlib.suppress(sqlite3.Error):
-        if memory:
-            memory.execute(
-                "INSERT OR REPLACE INTO memory (kind, path, stamp, value) VALUES (?, ?, ?, ?)",
-                (kind, str(path), stamp, json.dumps(value)),
-            )
-            memory.commit()
-    return value
+        value = compute()
+        self.learnt.append((*key, json.dumps(value)))
+        return value
+
+    def keep(self) -> None:
+        """Write what was learnt at once: each commit waits for the disk."""
+        if self.connection and self.learnt:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.executemany("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", self.learnt)
+                self.connection.commit()
 
 
 @contextlib.contextmanager
-def _memory() -> Iterator[sqlite3.Connection | None]:
-    """The memory's connection, or None where it cannot be used (a read-only home)."""
-    connection = None
+def remembering() -> Iterator[Memory]:
+    """The memory, for several files: what is learnt in the block is kept at its end."""
+    connection = _connection()
+    memory = Memory(connection)
+    try:
+        yield memory
+    finally:
+        memory.keep()
+        if connection:
+            connection.close()
+
+
+def _connection() -> sqlite3.Connection | None:
     with contextlib.suppress(sqlite3.Error, OSError):
         settings().store.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(settings().store / "state.db", timeout=5)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS memory (kind TEXT, path TEXT, stamp TEXT, value TEXT, PRIMARY KEY (kind, path))"
         )
-    try:
-        yield connection
-    finally:
-        if connection:
-            connection.close()
+        return connection
+    return None
 
 
 def _adopt(path: Path, name: str) -> FileRef:

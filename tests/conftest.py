@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ for name in [name for name in os.environ if name.startswith(("PENSTOCK_", "PREFE
     del os.environ[name]  # whatever the developer's shell says
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process the tests start would compile everything anew
 sys.path.insert(0, str(REPOSITORY))
+
+# Penstock waits for the disk at whatever it writes; in memory there is nothing to wait for
+MEMORY, ROOM = Path("/dev/shm"), 4_000_000_000
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# whole files go to a worker: the long ones first, so that both end at the same time
+LAST = ("tests/tasks", "tests/bentos", "tests/penstock")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of what they cost: flows, tasks, services, values."""
+    items.sort(key=lambda item: next((n for n, name in enumerate(LAST, 1) if item.nodeid.startswith(name)), 0))
 
 
 @dataclass(frozen=True)
@@ -90,17 +104,37 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Serving environments, installed once for all tests."""
-    return tmp_path_factory.mktemp("environments")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """``once(name, make)``: a folder that ``make`` has filled, by whichever worker came first; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], Any]) -> Path:
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with (root / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker whose attempt failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Any:
-    """A checkout with tiny-v1 and tiny-v2, trained once. Nothing of it runs: tests take copies."""
-    from benchmarks.tiny import trained
+def environments(once: Any) -> Path:
+    """Serving environments, installed once for all tests."""
+    return once("environments", lambda folder: None)
 
-    return trained(tmp_path_factory.mktemp("releases") / "checkout", environments)
+
+@pytest.fixture(scope="session")
+def releases(once: Any, environments: Path) -> Any:
+    """A checkout with tiny-v1 and tiny-v2, trained once. Nothing of it runs: tests take copies."""
+    from benchmarks.tiny import Tiny, trained
+
+    return Tiny(once("releases", lambda folder: trained(folder / "checkout", environments)) / "checkout")
 
 
 @pytest.fixture(scope="module")
@@ -113,36 +147,44 @@ def tiny(releases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
 
 
 @pytest.fixture(scope="session")
-def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database that is migrated: making one takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    code = f"import mlflow; mlflow.set_tracking_uri('sqlite:///{path}'); mlflow.search_experiments()"
+def template(once: Any) -> Path:
+    """What a home has in it after a first command, which would take each test seconds to make again.
+
+    MLflow's database, migrated; and what is remembered of our own source files, see tasks/source.py.
+    """
+    return once("template", _make_template)
+
+
+def _make_template(home: Path) -> None:
+    (home / "mlflow").mkdir()
+    mlflow = f"import mlflow; mlflow.set_tracking_uri('sqlite:///{home}/mlflow/mlflow.db'); mlflow.search_experiments()"
+    memory = (
+        "from pathlib import Path\nfrom tasks import lineage, source\nlineage.environment_hash()\n"
+        "for folder in ('tasks', 'flows'):\n"
+        "    for path in (source.CODE / folder).glob('*.py'): source.closure(f'{folder}.{path.stem}')"
+    )
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
-    return path
+    environment |= {"PENSTOCK_HOME": str(home), "PENSTOCK_ROOT": str(home), "PYTHONPATH": str(REPOSITORY)}
+    for code in (mlflow, memory):
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture
-def checkout(
-    tmp_path: Path, environments: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Checkout]:
+def checkout(tmp_path: Path, environments: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """The tiny project in a folder of its own; this process's settings point there."""
-    with new_checkout(tmp_path, environments, mlflow_template, monkeypatch) as made:
+    with new_checkout(tmp_path, environments, template, monkeypatch) as made:
         yield made
 
 
 @contextlib.contextmanager
-def new_checkout(
-    folder: Path, environments: Path, mlflow_template: Path, patch: pytest.MonkeyPatch
-) -> Iterator[Checkout]:
+def new_checkout(folder: Path, environments: Path, template: Path, patch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """``checkout`` for fixtures that live longer than one test."""
     from tasks.settings import settings
 
     root = folder / "checkout"
     shutil.copytree(TINY, root, ignore=shutil.ignore_patterns("__pycache__"))
     home = root / ".penstock"
-    (home / "mlflow").mkdir(parents=True)
-    shutil.copyfile(mlflow_template, home / "mlflow" / "mlflow.db")
+    shutil.copytree(template, home)
     (home / "environments").symlink_to(environments)
     variables = {"PENSTOCK_ROOT": str(root), "PENSTOCK_HOME": str(home), "PENSTOCK_THREADS": "2"}
     variables |= {"PENSTOCK_PRODUCTION_PORT": "0", "PENSTOCK_STAGING_PORT": "0"}  # any free one

@@ -120,21 +120,24 @@ def wait_ready(running: Running) -> None:
 
 
 @pytest.fixture(scope="session")
-def release(tmp_path_factory, environments, mlflow_template) -> Release:
-    return packaged_tiny(tmp_path_factory, environments, mlflow_template)[0]
+def release(once, environments, template) -> Release:
+    return packaged_tiny(once, environments, template)[0]
 
 
-def packaged_tiny(
-    tmp_path_factory: Any, environments: Path, mlflow_template: Path, task: str = ""
-) -> tuple[Release, dict[str, Any]]:
+def packaged_tiny(once: Any, environments: Path, template: Path, task: str = "") -> tuple[Release, dict[str, Any]]:
     """(a release of the tiny project, or of its variant of another ``task``; its metrics). The package is checked."""
+    folder = once(f"release-{task}", lambda folder: _make_release(folder, environments, template, task))
+    made = json.loads((folder / "made.json").read_text())
+    return Release(Path(made["bento"]), Path(made["python"]), made["row"]), made["metrics"]
+
+
+def _make_release(folder: Path, environments: Path, template: Path, task: str) -> None:
     from tasks import store
     from tasks.model_server import unpacked
     from tasks.samples import example_row
     from tasks.serving_env import serving_python
 
-    folder = tmp_path_factory.mktemp("release")
-    with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, mlflow_template, patch) as checkout:
+    with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, template, patch) as checkout:
         if task:
             checkout.task(task)
         trained = Trained(patch)
@@ -142,10 +145,13 @@ def packaged_tiny(
         if task:
             assert trained.check(package).max_difference == 0
         bento = unpacked(package)
-        python = serving_python(bento / "src" / "requirements.txt")
-        row = example_row(trained.splits, trained.project.features)
-        metrics = store.read_json(trained.evaluation.metrics)
-    return Release(bento, python, row), metrics
+        made = {
+            "bento": str(bento),
+            "python": str(serving_python(bento / "src" / "requirements.txt")),
+            "row": example_row(trained.splits, trained.project.features),
+            "metrics": store.read_json(trained.evaluation.metrics),
+        }
+    (folder / "made.json").write_text(json.dumps(made))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from tests.bentos.conftest import ARROW, packaged_tiny, serving
 
 
 @pytest.fixture(scope="module", params=["multiclass", "regression"])
-def made(request, tmp_path_factory, environments, mlflow_template):
-    return request.param, *packaged_tiny(tmp_path_factory, environments, mlflow_template, request.param)
+def made(request, once, environments, template):
+    return request.param, *packaged_tiny(once, environments, template, request.param)
 
 
 @pytest.fixture(scope="module")

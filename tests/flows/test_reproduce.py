@@ -16,10 +16,10 @@ from tests.conftest import new_checkout
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory, environments, mlflow_template):
+def committed(tmp_path_factory, environments, template):
     """tiny-v1, trained at a commit."""
     patch = pytest.MonkeyPatch()
-    with patch.context(), new_checkout(tmp_path_factory.mktemp("r"), environments, mlflow_template, patch) as checkout:
+    with patch.context(), new_checkout(tmp_path_factory.mktemp("r"), environments, template, patch) as checkout:
         (checkout.root / ".gitignore").write_text(".penstock/\n.dvc/cache/\n__pycache__/\n")
         ingest.fn("tiny", until="b3")
         checkout.git("init", "--quiet")

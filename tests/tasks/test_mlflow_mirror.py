@@ -169,11 +169,11 @@ def test_an_error_without_words_is_named(checkout, monkeypatch):
 
 
 @pytest.fixture
-def server(tmp_path: Path, mlflow_template: Path) -> Iterator[str]:
+def server(tmp_path: Path, template: Path) -> Iterator[str]:
     """The host and port of a real MLflow server."""
     folder = tmp_path / "server"
     folder.mkdir()
-    (folder / "mlflow.db").write_bytes(mlflow_template.read_bytes())
+    (folder / "mlflow.db").write_bytes((template / "mlflow" / "mlflow.db").read_bytes())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
