@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 MISSING = "skipped: no `prometheus` and `promtool` here; apt-get install prometheus"
 needs_prometheus = pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason=MISSING)
 
@@ -29,7 +31,7 @@ class Asked:
     def get(self, path: str, **query: str) -> Any:
         url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{query}: {error.read().decode()}") from None
@@ -37,7 +39,7 @@ class Asked:
     def query(self, expression: str) -> list[dict[str, Any]]:
         return self.get("query", query=expression)["result"]
 
-    def becomes(self, expression: str, seconds: float = 30) -> list[dict[str, Any]]:
+    def becomes(self, expression: str, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """What the query says once it says something; an empty list if it does not within ``seconds``."""
         end = time.monotonic() + seconds
         while not (found := self.query(expression)) and time.monotonic() < end:
@@ -60,7 +62,7 @@ def prometheus(folder: Path, metrics: str) -> Iterator[Asked]:
             [*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2):
                 break
@@ -69,4 +71,4 @@ def prometheus(folder: Path, metrics: str) -> Iterator[Asked]:
         yield Asked(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)

@@ -19,6 +19,7 @@ from tasks.serving_env import serving_requirements
 from tasks.sources import load_source
 from tasks.splitting import split_dataset
 from tasks.training import train_model
+from tests.waiting import PATIENCE
 
 
 class Trained:
@@ -67,10 +68,10 @@ class Client:
 
     def connection(self) -> http.client.HTTPConnection:
         if isinstance(self.server, str):
-            return http.client.HTTPConnection(urllib.parse.urlsplit(self.server).netloc, timeout=30)
-        connection = http.client.HTTPConnection("localhost", timeout=30)
+            return http.client.HTTPConnection(urllib.parse.urlsplit(self.server).netloc, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
         connection.sock = socket.socket(self.server.family, socket.SOCK_STREAM)
-        connection.sock.settimeout(30)
+        connection.sock.settimeout(PATIENCE)
         connection.sock.connect(self.server.getsockname())
         if self.server.family == socket.AF_INET:  # a head and a body are two packets: 40 ms otherwise
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ import pytest
 
 from tests.conftest import new_checkout
 from tests.trained import Client, Trained
+from tests.waiting import PATIENCE, until
 
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
-READY_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Running:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -102,21 +101,20 @@ def serving(
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(20)
+                    process.wait(PATIENCE)
                 except subprocess.TimeoutExpired:
                     process.kill()
             process.wait()
 
 
 def wait_ready(running: Running) -> None:
-    end = time.monotonic() + READY_SECONDS
-    while time.monotonic() < end:
+    def ready() -> bool:
         assert running.process.poll() is None, running.log
         with contextlib.suppress(OSError):
-            if running.call("GET", "/readyz")[0] == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"not ready: {running.log}")
+            return running.call("GET", "/readyz")[0] == 200
+        return False
+
+    until(ready, lambda: f"not ready: {running.log}")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import socket
-import threading
-import time
 from typing import ClassVar
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from bentos import environment
 from bentos.application import Application
 from tests.bentos.conftest import serving
+from tests.waiting import PATIENCE, until
 
 JSON = "application/json"
 
@@ -58,7 +57,7 @@ def test_what_cannot_be_used_is_said(variables, said):
 
 def test_a_server_that_cannot_start_says_why_in_one_line(release, tmp_path):
     with serving(release, tmp_path, wait=False, PENSTOCK_LOG='{"hash": ["color"]}') as server:
-        assert server.process.wait(20) == 1
+        assert server.process.wait(PATIENCE) == 1
         (line,) = server.log.splitlines()
         assert "PENSTOCK_LOG_KEY" in line
 
@@ -85,17 +84,18 @@ def test_two_processes_answer_on_one_unix_socket_and_share_their_metrics(release
 
 def test_a_request_that_runs_is_answered_before_the_server_ends(release, tmp_path):
     with serving(release, tmp_path) as server:
-        answers: list[int] = []
         body = json.dumps([{**release.row, "size": number % 100} for number in range(1000)]).encode()
-        asking = threading.Thread(
-            target=lambda: answers.append(server.call("POST", "/v1/explain", body, **{"content-type": JSON})[0])
-        )
-        asking.start()
-        time.sleep(0.02)
+        asking = server.client.connection()
+        asking.putrequest("POST", "/v1/explain")
+        for name, value in (("content-type", JSON), ("content-length", str(len(body))), ("expect", "100-continue")):
+            asking.putheader(name, value)
+        asking.endheaders()
+        assert asking.sock.recv(100).startswith(b"HTTP/1.1 100 ")  # it is at this request
+        asking.send(body)
         os.kill(server.process.pid, signal.SIGTERM)
-        asking.join()
-        server.process.wait(20)
-        assert answers == [200]
+        assert asking.getresponse().status == 200
+        asking.close()
+        server.process.wait(PATIENCE)
 
 
 def test_many_at_once_are_told_to_come_back(release, tmp_path):
@@ -106,9 +106,8 @@ def test_many_at_once_are_told_to_come_back(release, tmp_path):
             connection.putheader("content-type", JSON)
             connection.putheader("content-length", "100")
             connection.endheaders(b"{")
-        time.sleep(0.3)
-        status, answer = server.predict(release.row)
-        assert (status, answer["error"]) == (429, "too many requests")
+        answer = until(lambda: (found := server.predict(release.row))[0] == 429 and found[1])
+        assert answer["error"] == "too many requests"
         assert server.call("GET", "/readyz")[0] == 200
         answer = held[0].getresponse()  # in the end a body that does not come is given up
         assert (answer.status, json.loads(answer.read())["error"]) == (408, "body too slow")
@@ -159,10 +158,3 @@ def asked(application: Application) -> int:
 
     asyncio.run(application(scope, receive, send))
     return sent[0]["status"]
-
-
-def until(true, seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)

@@ -20,7 +20,7 @@ from bentos.prediction_log import PredictionLog
 from penstock.prediction_log import Record, records
 from penstock.release_config import LogConfig
 from tests.bentos.conftest import ARROW, serving
-from tests.bentos.test_environment import until
+from tests.waiting import until
 
 LINE = b'{"n":%d,"text":"' + b"x" * 80 + b'"}\n'
 

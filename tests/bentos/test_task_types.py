@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.bentos.conftest import ARROW, packaged_tiny, serving
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module", params=["multiclass", "regression"])
@@ -92,13 +93,13 @@ def test_the_log_is_read_back(server, task, rows):
 
     server.predict(rows, **{"x-request-id": "typed"})
     folder = server.state / "log"
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        lines = [line for path in folder.glob("*") for line in path.read_bytes().splitlines(keepends=True)]
-        mine = [record for record in records(lines) if record.id == "typed"]
-        if mine:
-            break
-        time.sleep(0.1)
-    [record] = mine
+
+    def logged() -> list:
+        with contextlib.suppress(FileNotFoundError):  # a segment was closed, and so renamed, meanwhile
+            lines = [line for path in folder.glob("*") for line in path.read_bytes().splitlines(keepends=True)]
+            return [record for record in records(lines) if record.id == "typed"]
+        return []
+
+    [record] = until(logged)
     assert len(record.scores) == len(record.decisions) == len(rows)
     assert isinstance(record.decisions[0], str if task == "multiclass" else float)

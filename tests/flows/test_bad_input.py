@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # the steps of a run, in their order: what is killed in the drills is killed while, or just after, one of them
 STEPS = [
@@ -81,7 +83,7 @@ def test_ctrl_c_after_any_step_says_what_to_do(live, step):
     process = start(live)
     until(process, step)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "run the command again" in rest
     assert "Traceback" not in rest
@@ -90,7 +92,7 @@ def test_ctrl_c_after_any_step_says_what_to_do(live, step):
 
 def test_two_runs_at_once_make_one_release(live):
     first, second = start(live), start(live)
-    said = [process.communicate(timeout=280)[1] for process in (first, second)]
+    said = [process.communicate(timeout=2 * PATIENCE)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert sum("✓ train model" in text for text in said) == 1
     assert_whole(live)

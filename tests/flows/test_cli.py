@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -63,10 +65,10 @@ def served(live) -> None:
         request = urllib.request.Request(
             f"{facts['address']}/v1/predict", row.encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert 0 < json.loads(answer.read())["probabilities"][0] < 1
         run.send_signal(signal.SIGINT)
-        assert run.wait(30) == 130
+        assert run.wait(PATIENCE) == 130
         assert "Interrupted" in run.stderr.read()
     finally:
         run.kill()

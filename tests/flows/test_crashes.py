@@ -20,6 +20,7 @@ from tasks import locks, release_server, serving, supervision
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
 from tasks.rollback import answering
+from tests.waiting import PATIENCE, until
 
 IN_FLIGHT = 16  # connections of the clients: what a killed process held, or was being sent
 RESTARTED = ("champion", "everything")  # nobody answers until the processes are back
@@ -106,11 +107,9 @@ def test_killed_between_who_serves_and_the_ledgers_word_of_it(tiny, last, events
     serves("tiny-v1")
     before = len(read_ledger("tiny"))
     dying = tiny.start("-c", DYING + last)
-    said, _ = dying.communicate(timeout=60)
+    said, _ = dying.communicate(timeout=PATIENCE)
     assert dying.returncode == -signal.SIGKILL, said
-    end = time.monotonic() + 15
-    while serving.read().untold and time.monotonic() < end:
-        time.sleep(0.1)  # the warden tells the ledger in its place
+    until(lambda: not serving.read().untold)  # the warden tells the ledger in its place
     assert settled("tiny") == []
     assert [(event.kind, event.version) for event in read_ledger("tiny")[before:]] == events
     assert {event.reason for event in read_ledger("tiny") if event.kind == "quarantined"} == {"it is wrong"}

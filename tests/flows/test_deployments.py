@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from tasks.registry import read_ledger
 from tests.receiver import receiver
+from tests.waiting import PATIENCE, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def shell(checkout, *command: str) -> subprocess.CompletedProcess[str]:
     bare = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     bare |= {"PYTHONPATH": str(REPOSITORY), "PWD": str(checkout.root)}
     return subprocess.run(
-        command, cwd=checkout.root, env=bare, capture_output=True, text=True, timeout=200, check=False
+        command, cwd=checkout.root, env=bare, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
     )
 
 
@@ -59,27 +59,25 @@ def states(checkout, flow: str) -> list[tuple[str, str]]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/flow_runs/filter", body, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return [(found["state"]["type"], found["state"]["name"]) for found in json.loads(answer.read())]
+
+
+def kinds() -> list[str]:
+    return [event.kind for event in read_ledger("tiny")]
 
 
 def test_deployments_ingest_train_and_refuse_for_real(deployed, told):
     for flow in ("ingest", "train"):
-        end = time.monotonic() + 60
-        while ("SCHEDULED", "Scheduled") not in states(deployed, flow):
-            assert time.monotonic() < end, f"no scheduled run of {flow} appeared"
-            time.sleep(0.5)
+        until(lambda flow=flow: ("SCHEDULED", "Scheduled") in states(deployed, flow), f"no scheduled run of {flow}")
 
     ingest = prefect(deployed, "deployment", "run", "ingest/tiny", "--watch", "-p", "until=b3")
     assert ingest.returncode == 0, ingest.stdout + ingest.stderr
     train = prefect(deployed, "deployment", "run", "train/tiny", "--watch")
     assert train.returncode == 0, train.stdout + train.stderr
     # the event of the blessed release starts `deploy/tiny` on the worker
-    end = time.monotonic() + 120
-    while (kinds := [event.kind for event in read_ledger("tiny")])[-1] != "healthy":
-        assert time.monotonic() < end, f"the trigger deployed nothing: {kinds}"
-        time.sleep(0.5)
-    assert kinds == ["registered", "staged", "promoted", "healthy"]
+    until(lambda: kinds()[-1] == "healthy", lambda: f"the trigger deployed nothing: {kinds()}")
+    assert kinds() == ["registered", "staged", "promoted", "healthy"]
     rollback = prefect(deployed, "deployment", "run", "rollback/tiny", "--watch")
     assert (rollback.returncode, read_ledger("tiny")[-1].kind) == (1, "healthy")  # there is nothing to go back to
 
@@ -107,10 +105,7 @@ def test_deployments_ingest_train_and_refuse_for_real(deployed, told):
     assert rejected.kind == "rejected"
 
     # the rollback that had nowhere to go, and the candidate that its gates refused
-    end = time.monotonic() + 60
-    while len(got := told[1]) < 2:
-        assert time.monotonic() < end, f"no alert came: {got}"
-        time.sleep(0.2)
+    got = until(lambda: len(told[1]) >= 2 and told[1], "no alert came")
     first, second = (each["text"].partition("\n\n") for each in got)
     assert first[0] == "tiny: rollback failed"
     assert "There is no release that `tiny` could go back to" in first[2]

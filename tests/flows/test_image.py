@@ -32,15 +32,6 @@ def reason_to_skip() -> str:
 SKIP = reason_to_skip()
 
 
-@pytest.fixture
-def released(live):
-    """The tiny project with one release."""
-    for command in (["ingest", "tiny", "--until", "b3"], ["train", "tiny"]):
-        done = live.penstock(*command)
-        assert done.returncode == 0, done.stderr
-    return live
-
-
 def test_the_ledger_says_what_was_built_once(released, tmp_path):
     """With a stand-in for podman that builds nothing: this is about the command and the ledger."""
     program = tmp_path / "bin" / "podman"
@@ -96,9 +87,7 @@ def test_a_real_image_answers_what_training_computed(released):
             listed = json.loads(podman("exec", name, "cat", "/bento/src/sbom.cdx.json"))["components"]
             code = "from importlib.metadata import distributions as d; print(len(list(d())))"
             assert int(podman("exec", name, "/opt/serve/bin/python", "-c", code)) == len(listed)
-            began = time.monotonic()
-            podman("stop", "--time", "35", name)
-            assert time.monotonic() - began < 30
+            podman("stop", "--time", "35", name)  # then it would be killed, and exit with 137
             assert podman("inspect", "--format", "{{.State.ExitCode}}", name).strip() == "0"
     finally:
         podman("rmi", "--force", image["id"])

@@ -24,12 +24,6 @@ def steps(config: str = "tiny") -> dict[str, tuple[bool, tuple[str, ...]]]:
     return {step.name: (step.runs, step.reasons) for step in plan_run(config)}
 
 
-def trained():
-    """What `run` does, short of deploying."""
-    ingest("tiny", until="b3")
-    return train("tiny")
-
-
 def flow_runs(api: str) -> int:
     request = urllib.request.Request(f"{api}/flow_runs/count", b"{}", {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
@@ -90,9 +84,8 @@ def mirrored(outcome) -> None:
     assert len(client.search_model_versions("name = 'tiny'")) == 1
 
 
-def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
-    trained()
-    live.change(train={"params": {"max_depth": 4}})
+def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(released):
+    released.change(train={"params": {"max_depth": 4}})
     plan = steps()
     assert {name for name, (runs, _) in plan.items() if not runs} >= {"validate dataset", "split dataset"}
     assert plan["train model"] == (True, ("config: train.params.max_depth changed (3 -> 4)",))
@@ -102,16 +95,15 @@ def test_a_change_runs_what_it_changes_and_plan_says_so_beforehand(live):
     assert second.candidate.champion.version == "tiny-v1"
     assert second.candidate.baseline is not None
 
-    live.change(train={"params": {"max_depth": 3}})  # back: that release is there already
+    released.change(train={"params": {"max_depth": 3}})  # back: that release is there already
     assert train("tiny").release.version == "tiny-v1"
     assert len(read_ledger("tiny")) == 2
 
 
-def test_a_search_for_parameters_is_a_step_like_any_other(live):
-    trained()
+def test_a_search_for_parameters_is_a_step_like_any_other(released):
     assert "tune model" not in steps()
     space = {"eta": {"low": 0.05, "high": 0.5, "log": True}}
-    live.change(train={"params": {"eta": None}}, tune={"space": space, "trials": 6})
+    released.change(train={"params": {"eta": None}}, tune={"space": space, "trials": 6})
     assert steps()["tune model"] == (True, ("no earlier run",))
     candidate = train("tiny").candidate
     assert candidate.tuned.tried == 6 and candidate.tuned.reproducible
@@ -120,10 +112,10 @@ def test_a_search_for_parameters_is_a_step_like_any_other(live):
     assert "<h2>Tuning</h2>" in report and "All 6 trials" in report
     assert all(not runs for name, (runs, _) in steps().items() if name != "deploy")
 
-    live.change(gate={"metrics": {"auc": {"min": 0.61}}})  # not what is searched for
+    released.change(gate={"metrics": {"auc": {"min": 0.61}}})  # not what is searched for
     assert steps()["tune model"] == (False, ())
     assert train("tiny").candidate.tuned == candidate.tuned
-    live.change(tune={"trials": 8})
+    released.change(tune={"trials": 8})
     assert steps()["tune model"] == (True, ("config: tune.trials changed (6 -> 8)",))
     assert steps()["train model"] == (True, ("needs what `tune model` makes",))
 
@@ -153,16 +145,14 @@ def _states(api: str, flow: str) -> list[dict]:
         return json.loads(answer.read())
 
 
-def test_a_worse_candidate_does_not_replace_a_better_champion(live):
-    trained()
-    live.change(gate={"metrics": {"auc": {"min": 0.5, "max_loss": 0.0}}}, features={"numeric": ["seats", "wet"]})
+def test_a_worse_candidate_does_not_replace_a_better_champion(released):
+    released.change(gate={"metrics": {"auc": {"min": 0.5, "max_loss": 0.0}}}, features={"numeric": ["seats", "wet"]})
     with pytest.raises(Rejected) as caught:
         train("tiny")
     assert "champion" in caught.value.found
 
 
-def test_new_data_make_a_new_version_of_the_model(live):
-    trained()
+def test_new_data_make_a_new_version_of_the_model(released):
     taken = ingest("tiny")
     assert [batch.batch for batch in taken.batches] == ["b4"]
     assert "every batch" in str(ingest("tiny"))
@@ -173,8 +163,8 @@ def test_new_data_make_a_new_version_of_the_model(live):
     assert old.release.version == "tiny-v1"
 
 
-def test_a_damaged_result_is_made_again_not_served(live):
-    outcome = trained()
+def test_a_damaged_result_is_made_again_not_served(released):
+    outcome = train("tiny")  # remembered
     victim = store.locate(outcome.candidate.splits.train)
     victim.chmod(0o644)
     victim.write_bytes(b"not parquet")

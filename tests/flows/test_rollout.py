@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 
 import pytest
 
@@ -23,6 +22,7 @@ from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
 from tasks.rollout import deploying
 from tasks.rollout_routes import Rollout
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +44,9 @@ def route() -> Route | None:
     return serving.read().route("production", "tiny")
 
 
-def agrees(seconds: float = 15) -> bool:
+def agrees() -> bool:
     """Nobody deploys any more, not even the warden in a dead deploy's place, and all is as desired."""
-    end = time.monotonic() + seconds
-    while (found := _left()) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert found == []
-    return True
+    return until(lambda: not _left(), _left)
 
 
 def _left() -> list[str]:
@@ -61,10 +57,7 @@ def _left() -> list[str]:
 
 
 def until_challenged() -> None:
-    end = time.monotonic() + 30
-    while not (route() or Route(champion="")).challenger:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: (route() or Route(champion="")).challenger)
 
 
 def test_the_first_release_and_then_nothing_to_do(tiny):
@@ -229,14 +222,14 @@ def test_approval(tiny):
 
 def test_one_deploy_at_a_time_and_a_rollback_ends_it(tiny):
     serves("tiny-v1")
-    tiny.change(step_seconds=20)
+    tiny.change(step_seconds=2 * PATIENCE)
     first = tiny.deploy("tiny-v2")
     until_challenged()
     with pytest.raises(RolloutError, match="Another deploy"):
         ended("tiny-v2")
     found = rollback.roll_back("tiny", "somebody complained")
     assert (found.bad, found.target, found.warm) == ("tiny-v2", "tiny-v1", True)
-    said, _ = first.communicate(timeout=30)
+    said, _ = first.communicate(timeout=PATIENCE)
     assert first.returncode and "ended by somebody else" in said
     assert agrees() and route() == Route(champion="tiny-v1", serve=route().serve)
     assert kinds("tiny-v2")[-1] == "quarantined"
@@ -279,11 +272,11 @@ def test_killed_between_promotion_and_ledger_and_then_the_bake_is_taken_up(tiny)
 
 def test_down_in_the_middle_is_not_the_releases_fault(tiny):
     serves("tiny-v1")
-    tiny.change(step_seconds=20)
+    tiny.change(step_seconds=2 * PATIENCE)
     going = tiny.deploy("tiny-v2")
     until_challenged()
     platform.down()
-    said, _ = going.communicate(timeout=30)
+    said, _ = going.communicate(timeout=PATIENCE)
     assert going.returncode and "the platform was stopped" in said
     assert not ledger.quarantined(read_ledger("tiny"))
     platform.serve()

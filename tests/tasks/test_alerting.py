@@ -25,6 +25,7 @@ from tasks.deploying import Deployed, deploy_flows
 from tasks.telling import tell_later
 from tests.conftest import REPOSITORY
 from tests.receiver import SECRET, receiver
+from tests.waiting import until
 
 DIED = "penstock: tiny, runs that died"
 NOWHERE = FileRef(name="record.json", sha256="0" * 64, size=1)
@@ -50,14 +51,6 @@ def typed(config):
 
 typed("configs/tiny.yaml")
 """
-
-
-def wait(holds: Any, what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture
@@ -112,7 +105,7 @@ def test_a_channel_gets_what_it_asks_for_and_nothing_else(live, client, monkeypa
         append("rolled back", "tiny-v2 failed: errors", version="tiny-v1", verdict="failed")
         append("failed", "errors 0.5 above 0.02", serving="tiny-v1")
         append("retraining stopped", reason)
-        wait(lambda: len(to_ops) >= 2 and to_science, "not all came")
+        until(lambda: len(to_ops) >= 2 and to_science, "not all came")
         time.sleep(1)
     assert {each["event"] for each in to_science} == {"penstock.alarm.raised"}
     assert [each["event"] for each in sorted(to_ops, key=lambda each: each["payload"]["sequence"])] == [
@@ -134,7 +127,7 @@ def test_what_the_caller_follows_up_itself_is_marked_so(live, client):
         found = client.request("POST", "/events/filter", json=body).json()["events"]
         return {each["payload"]["version"]: each["resource"]["penstock.follow-up"] for each in found}
 
-    wait(lambda: {"tiny-v7", "tiny-v8"} <= set(told()), "the server has not heard of both")
+    until(lambda: {"tiny-v7", "tiny-v8"} <= set(told()), "the server has not heard of both")
     assert (told()["tiny-v7"], told()["tiny-v8"]) == ("run", "trigger")
 
 
@@ -254,7 +247,7 @@ def test_a_mail_arrives(live, client, monkeypatch):
         monkeypatch.setenv("PENSTOCK_ALERT_MAIL", address)
         deployed(live, mail=["approval"])
         append("waiting", 'penstock approve tiny tiny-v2 --reason "..."')
-        wait(lambda: any("--reason" in each for each in got), "no mail came")
+        until(lambda: any("--reason" in each for each in got), "no mail came")
         server.shutdown()
     assert "tiny: tiny-v2 waits for a person's word" in got[0].replace("=\n", "").replace("_", " ").replace("=27", "'")
 
@@ -279,14 +272,14 @@ def test_runs_that_die_unheard_are_marked_crashed_and_a_deployments_is_told_of(l
         begun = [subprocess.Popen(each, **place) for each in (command, [sys.executable, "typed.py"])]
         try:
             for name in ("slow", "typed"):
-                wait((live.root / f"{name}.began").exists, f"{name} never began")
+                until((live.root / f"{name}.began").exists, f"{name} never began")
             time.sleep(1)  # the first heartbeats are on the way
         finally:
             for process in begun:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        wait(lambda: got, "nobody was told")
-        wait(lambda: "Crashed" in states(client, "typed"), "the run that was typed was not marked")
+        until(lambda: got, "nobody was told")
+        until(lambda: "Crashed" in states(client, "typed"), "the run that was typed was not marked")
     assert client.read_flow_run(run.id).state.name == "Crashed"
     assert len(got) == 1
     assert got[0]["headline"] == "tiny: slow crashed"
@@ -305,9 +298,9 @@ def test_addresses_are_in_no_output_file_or_log_also_when_sending_fails(live, cl
         assert (said.returncode, "PENSTOCK_ALERT_LOST" in said.stderr) == (2, True)
         assert "created  channel     ops" in said.stdout
         append("rejected", "auc 0.5 below 0.6", version="")
-        wait(lambda: got, "no webhook came")
+        until(lambda: got, "no webhook came")
     append("rejected", "auc 0.4 below 0.6", version="")  # nobody listens any more
-    failed = wait(lambda: len(found := failures(client)) >= 3 and found, "Prefect did not say that three failed")
+    failed = until(lambda: len(found := failures(client)) >= 3 and found, "Prefect did not say that three failed")
     wrong = live.penstock("deploy-flows", PENSTOCK_ALERT_OPS=f"ftp://{SECRET}")
     assert (wrong.returncode, "PENSTOCK_ALERT_OPS" in wrong.stderr) == (2, True)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks import clock
 from tasks.clock import nanoseconds
+from tests.waiting import PATIENCE
 
 START = datetime(2013, 10, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def test_a_server_of_the_sandbox_reads_the_same_clock_and_tells_no_moment_twice(
         command = [sys.executable, "-I", launch, str(bento), clock.file()]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         simulated.set(START + timedelta(hours=1))  # while it runs
-        said, _ = process.communicate("\n", timeout=30)
+        said, _ = process.communicate("\n", timeout=PATIENCE)
     *told, real = said.split()
     first = nanoseconds(START + timedelta(hours=1))
     assert [int(each) for each in told] == [first, first + 1, first + 2]

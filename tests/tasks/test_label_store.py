@@ -16,6 +16,7 @@ from penstock.errors import DataError, StorageError
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import Given
 from tasks import label_store
+from tests.waiting import PATIENCE
 
 CONFIG = LabelsConfig()
 APPEND = """
@@ -131,16 +132,16 @@ def test_labels_by_other_keys_are_kept_and_match_nothing(checkout):
 @pytest.mark.parametrize(("before", "after", "recorded"), [(0, -1, 0), (-1, 1, 0), (1, -1, 0), (-1, 2, 3)])
 def test_a_process_that_is_killed_leaves_all_of_a_batch_or_nothing(checkout, before, after, recorded):
     add({"z": True})
-    assert process(checkout, before, after).wait(60) == 9
+    assert process(checkout, before, after).wait(PATIENCE) == 9
     assert len(counts()) == 1 + recorded
-    assert process(checkout).wait(60) == 0
+    assert process(checkout).wait(PATIENCE) == 0
     assert counts() == {"a": True, "b": True, "c": False, "z": True}
     assert [one.new for one in label_store.read_entries("p")] == [1, 3]
 
 
 def test_processes_that_record_at_once_count_nothing_twice(checkout):
     writers = [process(checkout, rows=rows, count=15) for rows in (1, 1, 2)]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0, 0]
     assert counts() == {name: name != "c" for name in "abcdefghijklmno"}
     assert sum(one.new for one in label_store.read_entries("p")) == 15
 

@@ -10,6 +10,7 @@ import pytest
 from penstock.errors import StorageError
 from penstock.refs import FileRef
 from tasks import ledger_store
+from tests.waiting import PATIENCE
 
 RECORD = FileRef(name="record.json", sha256="0" * 64, size=1)
 FIELDS = {"kind": "rejected", "version": "", "identity": "i", "record": RECORD, "reason": "why", "facts": {}}
@@ -43,7 +44,7 @@ def test_processes_that_append_at_once_lose_nothing(checkout):
         subprocess.Popen([sys.executable, "-c", APPEND.format(who=who)], cwd=checkout.root, env=environment)
         for who in ("a", "b", "c")
     ]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0, 0]
     events = ledger_store.read_all("p")
     assert [event.sequence for event in events] == list(range(1, 46))
     for who in ("a", "b", "c"):

@@ -11,6 +11,7 @@ import pytest
 
 from penstock.errors import StorageError
 from tasks import locks
+from tests.waiting import PATIENCE
 
 HOLD = """
 import sys, time
@@ -43,7 +44,7 @@ def test_a_lock_that_is_held_is_waited_for_and_named(holder):
 def test_kill_9_of_the_holder_leaves_nothing_locked(holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with locks.exclusive("drill", timeout=5):
+    with locks.exclusive("drill", timeout=PATIENCE):
         pass
 
 

@@ -25,11 +25,12 @@ from tasks.exposed_quality import latest, overdue
 from tasks.exposed_serving import state_of
 from tasks.kept import kept
 from tasks.project import load_project
+from tests.waiting import PATIENCE, until
 
 
 def get(path: str) -> str:
     url = f"http://127.0.0.1:{serving.read().ports.metrics}{path}"
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return answer.read().decode()
 
 
@@ -51,9 +52,7 @@ def samples(path: str = "/metrics") -> dict[tuple[str, ...], float]:
 @pytest.fixture(scope="module")
 def served(tiny):
     serves("tiny-v1")
-    end = time.monotonic() + 60
-    while not ports.listening(serving.read().ports.metrics) and time.monotonic() < end:
-        time.sleep(0.1)
+    until(lambda: ports.listening(serving.read().ports.metrics))
     return tiny
 
 
@@ -110,7 +109,7 @@ def test_what_is_new_in_the_ledger_is_in_the_next_scrape(served):
 def test_one_that_is_killed_comes_back_at_its_port(served):
     port, pid = serving.read().ports.metrics, supervision.processes()["metrics"]["pid"]
     os.kill(pid, 9)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if supervision.processes()["metrics"]["pid"] not in (0, pid) and ports.listening(port):
             break

@@ -26,6 +26,7 @@ from tasks.registry import find_champion, register
 from tasks.reporting import find_report
 from tasks.settings import settings
 from tests.candidates import made
+from tests.waiting import PATIENCE
 
 SECRET = "s3cret"
 
@@ -195,7 +196,7 @@ def server(tmp_path: Path, template: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def test_a_server_is_told_like_a_file_and_its_credentials_are_not_printed(checkout, monkeypatch, capfd, server):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import tarfile
-import time
 
 import numpy as np
 import polars as pl
@@ -22,6 +21,7 @@ from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
 from tasks.source import CODE
 from tests.trained import Client, Trained
+from tests.waiting import PATIENCE, until
 
 NOT_SERVED = ("build", "recipe")
 
@@ -93,20 +93,19 @@ def test_a_server_listens_by_itself_where_nobody_hands_it_a_socket(trained, tmp_
     assert not healthy()
     server = start()
     try:
-        end = time.monotonic() + 60
-        while not healthy():
-            assert server.poll() is None and time.monotonic() < end, server.stderr.read()
+        until(lambda: healthy() or server.poll() is not None)
+        assert server.poll() is None, server.stderr.read()
         call = Client(f"http://127.0.0.1:{port}")
         row = json.dumps(example_row(trained.splits, trained.project.features))
         status, body, headers = call("POST", "/v1/predict", row, Content_Type="application/json")
         assert (status, headers["x-penstock-model"]) == (200, "tiny-v9"), body
-        _, said = start().communicate(timeout=60)
+        _, said = start().communicate(timeout=PATIENCE)
         assert f"127.0.0.1:{port} cannot be listened on" in said
-        _, said = start(PENSTOCK_LISTEN="3000").communicate(timeout=60)
+        _, said = start(PENSTOCK_LISTEN="3000").communicate(timeout=PATIENCE)
         assert "PENSTOCK_LISTEN is '3000'" in said
     finally:
         server.terminate()
-        assert server.wait(40) == 0
+        assert server.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -234,7 +233,7 @@ def test_the_service_answers_and_refuses(trained):
         assert b'penstock_refused_requests_total{reason="invalid rows"}' in metrics
 
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(15) is not None
+        assert server.process.wait(PATIENCE) is not None
 
 
 def trained_threshold(trained) -> float:

@@ -19,6 +19,8 @@ import psutil
 import pytest
 import yaml
 
+from tests.waiting import PATIENCE, until
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLOW = """
 import sys
@@ -66,7 +68,7 @@ class Place:
 
     def ask(self, code: str, **environment: str) -> str:
         process = self.start(code, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
         return out.strip()
 
@@ -76,7 +78,7 @@ class Place:
         request = urllib.request.Request(
             f"http://127.0.0.1:{url}/api{path}", data, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read())
 
     def pid(self, service: str) -> int:
@@ -95,7 +97,7 @@ def stranger(port: int) -> socketserver.TCPServer:
         def log_message(self, *_: object) -> None:
             pass
 
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer)
@@ -124,12 +126,12 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 
 def test_callers_at_once_share_one_server_that_outlives_them(place):
     callers = [place.start("print(platform.ensure_server())") for _ in range(3)]
-    urls = {caller.communicate(timeout=120)[0].strip() for caller in callers}
+    urls = {caller.communicate(timeout=PATIENCE)[0].strip() for caller in callers}
     assert len(urls) == 1
     assert place.ask("print(platform.ensure_server())") in urls
     assert place.api("/health") is True
     assert place.ask("print(platform.address())") + "/api" in urls
-    ui = urllib.request.urlopen(f"{place.ask('print(platform.address())')}/ui-settings", timeout=30).read()
+    ui = urllib.request.urlopen(f"{place.ask('print(platform.address())')}/ui-settings", timeout=PATIENCE).read()
     assert json.loads(ui)["api_url"] in urls  # the UI looks for the API where it is
 
 
@@ -153,7 +155,7 @@ def test_kill_9_of_supervisord_leaves_no_orphan_and_the_next_command_heals_it(pl
     url = place.ask("print(platform.ensure_server())")
     server = psutil.Process(place.pid("prefect-server"))
     os.kill(server.ppid(), signal.SIGKILL)
-    psutil.wait_procs([server], timeout=30)
+    psutil.wait_procs([server], timeout=PATIENCE)
     assert not server.is_running()
     assert "no services" in place.ask("print(platform.status())")
     assert place.ask("print(platform.ensure_server())") == url
@@ -162,10 +164,8 @@ def test_kill_9_of_supervisord_leaves_no_orphan_and_the_next_command_heals_it(pl
 def test_deployments_are_those_of_the_file_and_their_schedules_fire(place):
     place.ask("platform.up()")
     assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
-    end = time.monotonic() + 60
-    while not place.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}):
-        assert time.monotonic() < end, "the scheduler made no runs"
-        time.sleep(0.5)
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    until(lambda: place.api("/flow_runs/filter", scheduled), "the scheduler made no runs")
     assert place.ask(DEPLOY) == "[]"
 
     renamed = {**DEPLOYMENT, "schedules": [{"cron": "5 * * * *", "timezone": "UTC", "slug": "other"}]}
@@ -185,7 +185,7 @@ def test_a_deployment_that_was_deleted_on_the_server_comes_back(place):
     (deployment,) = place.api("/deployments/filter", {})
     request = urllib.request.Request(f"{place.ask('print(platform.address())')}/api/deployments/{deployment['id']}")
     request.method = "DELETE"
-    urllib.request.urlopen(request, timeout=30).close()
+    urllib.request.urlopen(request, timeout=PATIENCE).close()
     assert place.api("/deployments/filter", {}) == []
     place.ask("platform.up()")
     assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
@@ -214,7 +214,7 @@ def test_prefects_own_command_finds_all_of_it_with_nothing_exported(place):
     )
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
     command = [*prefect, "deployment", "run", "hello/tiny", "--watch", "-p", "name=you"]
-    run = subprocess.run(command, cwd=place.root, env=shell, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=place.root, env=shell, capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 0, run.stdout + run.stderr
     assert (place.root / "said.txt").read_text() == f"you {place.root}"
 
@@ -231,7 +231,7 @@ def test_a_wrong_file_is_named(place, text, said):
     (place.root / "prefect.yaml").write_text(text)
     try:
         process = place.start("platform.up()")
-        assert said in process.communicate(timeout=120)[1]
+        assert said in process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 1
     finally:
         place.deploy(DEPLOYMENT)
@@ -250,13 +250,13 @@ def test_a_team_server_that_does_not_answer_is_not_replaced(place, greeting):
         port = server.server_address[1] if greeting else 9
         threading.Thread(target=server.serve_forever, daemon=True).start()
         process = place.start("platform.ensure_server()", PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
         server.shutdown()
     assert "does not answer" in said
 
 
 def test_a_team_address_that_is_none_is_named(place):
-    said = place.start("platform.ensure_server()", PREFECT_API_URL="nonsense").communicate(timeout=60)[1]
+    said = place.start("platform.ensure_server()", PREFECT_API_URL="nonsense").communicate(timeout=PATIENCE)[1]
     assert "PlatformError" in said and "nonsense" in said
 
 
@@ -360,7 +360,7 @@ def test_a_damaged_database_is_named_and_the_server_not_started_for_ever(tmp_pat
     (damaged.home / "prefect").mkdir(parents=True)
     (damaged.home / "prefect" / "prefect.db").write_bytes(b"not a database " * 1000)
     try:
-        said = damaged.start("platform.ensure_server()").communicate(timeout=120)[1]
+        said = damaged.start("platform.ensure_server()").communicate(timeout=PATIENCE)[1]
         assert "PlatformError" in said
         assert "file is not a database" in said
         assert "prefect-server  stopped" in damaged.ask("print(platform.status())")

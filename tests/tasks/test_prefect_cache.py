@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 HOLD = """
 import time
 from tasks.prefect_cache import FlockManager
@@ -48,5 +50,5 @@ def test_another_process_is_waited_for_and_its_death_frees_the_lock(manager):
         assert not manager.wait_for_lock("train.v1", timeout=0.2)
         them.send_signal(signal.SIGKILL)
         them.wait()
-    assert manager.acquire_lock("train.v1", "us", acquire_timeout=5)
+    assert manager.acquire_lock("train.v1", "us", acquire_timeout=PATIENCE)
     manager.release_lock("train.v1", "us")

@@ -28,6 +28,7 @@ from tasks.rollout import deploying
 from tasks.served_store import read_served
 from tasks.traffic import Sender, at_random, sending
 from tests.prometheus_server import needs_prometheus, prometheus
+from tests.waiting import until
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "penstock.json").read_text())
@@ -114,7 +115,7 @@ def plain(query: str) -> str:
 def test_every_query_of_the_dashboard_returns_data(asked):
     empty = {}
     for panel, query in queries():
-        if not asked.becomes(plain(query), seconds=20):
+        if not asked.becomes(plain(query)):
             empty[panel] = plain(query)
     assert empty == {}
     assert len(queries()) > 50
@@ -133,10 +134,7 @@ def test_both_gateways_together_have_sent_what_the_releases_answered(asked):
         counts = [{one["metric"]["version"]: float(one["value"][1]) for one in found} for found in (sent, answered)]
         return counts[0] == counts[1] and counts[0].keys() == {"tiny-v1", "tiny-v2"}
 
-    end = time.monotonic() + 20  # the two are scraped at different moments
-    while not agree() and time.monotonic() < end:
-        time.sleep(0.3)
-    assert agree()
+    until(agree)  # the two are scraped at different moments
     assert len(asked.query("sum by (gateway) (penstock_release_attempts_total) > 0")) == 2
 
 

@@ -16,6 +16,7 @@ from penstock.skew import SKEW
 from tasks import store
 from tasks.registry import find_champion, find_existing, find_release, read_ledger, recorded_candidate, register
 from tests.candidates import made
+from tests.waiting import PATIENCE
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -146,7 +147,7 @@ def test_two_processes_at_once_give_each_lineage_one_version(checkout):
         writer.stdin.write(candidates)
         writer.stdin.close()
     answers = [writer.stdout.read().split("\n")[:-1] for writer in writers]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0, 0]
     versions = [[line.split()[0] for line in lines] for lines in answers]
     assert versions[0] == versions[1] == versions[2]
     assert sorted(versions[0]) == [f"tiny-v{number}" for number in range(1, 9)]

@@ -20,6 +20,7 @@ from tasks import envoy, locks, platform, ports, release_server, serving, store,
 from tasks.project import load_project
 from tasks.releases import packaged, server_of
 from tasks.rollback import answering
+from tests.waiting import until
 
 
 def files(home: Path) -> dict[str, tuple[int, int]]:
@@ -127,10 +128,9 @@ def test_a_configuration_that_envoy_refuses_leaves_everything_as_it_was(tiny, mo
         monkeypatch.setattr(
             gateway, "routes", lambda *given: {**routes(*given), "misspelt": 1} if _new(given) else routes(*given)
         )
-        began = time.monotonic()
-        with pytest.raises(PlatformError, match="refused"):
+        with pytest.raises(PlatformError) as caught:
             serving.change(to_second)
-        assert time.monotonic() - began < 5
+        assert "it refused it" in str(caught.value.found)  # said so, and was not waited for in vain
         assert serving.read().production == before.production
         assert answering("tiny") == "tiny-v1"
         monkeypatch.undo()
@@ -204,8 +204,6 @@ def test_converging_does_not_stop_what_a_deploy_starts_meanwhile(tiny, monkeypat
         assert serving.converge() == []
         monkeypatch.undo()
         assert release_server.becomes_ready("tiny-v2")
-    end = time.monotonic() + 15
-    while serving.read().servers.keys() != {"tiny-v1"} and time.monotonic() < end:
-        time.sleep(0.1)  # the warden, now that nobody deploys any more, stops what is not needed
-    assert serving.read().servers.keys() == {"tiny-v1"}
+    # the warden, now that nobody deploys any more, stops what is not needed
+    until(lambda: serving.read().servers.keys() == {"tiny-v1"})
     assert settled("tiny") == []

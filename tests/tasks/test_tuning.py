@@ -20,6 +20,7 @@ from tasks.tuning import tune_model
 from tasks.tuning_trials import Trainer
 from tests.conftest import REPOSITORY
 from tests.tasks.test_training_steps import Data
+from tests.waiting import PATIENCE
 
 SPACE = {
     "max_leaves": {"low": 2, "high": 12},
@@ -148,10 +149,10 @@ def test_an_error_stops_what_is_being_trained_beside_it(data, monkeypatch):
 
     def broken(self, number, params, earlier):
         if number == 0:
-            assert begun.wait(60)
+            assert begun.wait(PATIENCE)
             raise RuntimeError("not foreseen")
         begun.set()
-        assert self.stop.wait(60)
+        assert self.stop.wait(PATIENCE)
         try:
             return real(self, number, params, earlier)
         except tuning_trials.StoppedError:
