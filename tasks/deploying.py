@@ -17,13 +17,16 @@ class Deployed(Value):
 
     def news(self) -> str:
         """One line of what is not as it was, or not as it should be; "" if everything is."""
-        done = [
-            each.name if each.done == "created" else f"{each.name} ({each.done})"
-            for each in self.changes
-            if each.done != "kept"
+        done: dict[tuple[str, str], list[str]] = {}
+        for each in self.changes:
+            if each.done != "kept":
+                done.setdefault((each.kind, each.done), []).append(each.name)
+        lines = [
+            f"{len(names)} {kind}s {how}" if len(names) > 1 else f"{kind} {names[0]} {how}"
+            for (kind, how), names in done.items()
         ]
         nobody = [f"alerts for `{channel}` reach nobody: {why}" for channel, why in self.unreached.items()]
-        return "; ".join(filter(None, [", ".join(done), *nobody]))
+        return "; ".join([*lines, *nobody])
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.changes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -28,10 +29,12 @@ RECORD = "deployed"
 
 
 class Wanted(Value):
-    """What `prefect.yaml` says of one deployment. ``project``: whom it works for; ``slugs``: of its schedules."""
+    """What `prefect.yaml` says of one deployment. ``project``: whom it works for; ``slugs``: of its schedules;
+    ``stamp``: changes when what is deployed does."""
 
     project: str
     slugs: frozenset[str]
+    stamp: str
 
 
 class Deployments(Value):
@@ -42,30 +45,31 @@ class Deployments(Value):
 
 
 def ensure_deployments() -> Deployments:
-    """The work pool, and what the server lacks of `prefect.yaml`, or all of it if that or the flows changed.
+    """The work pool, and what the server lacks of `prefect.yaml`, or has otherwise than that and the flows are now.
 
     Raises ConfigError when the file is wrong, PlatformError with Prefect's words when it refuses.
     """
-    path = settings().root / "prefect.yaml"
-    wanted = _wanted(path)
-    stamp = _stamp(path)
+    wanted = _wanted(settings().root / "prefect.yaml")
     with locks.exclusive("deployments"), readable_errors():
         pool = _ensure_pool()
         before = server_records.read(RECORD)
+        names, stamps = set(before.get("names", [])), before.get("stamps", {})
         there = _there(wanted)
-        if before.get("stamp") == stamp and set(there) == set(wanted):
-            return _done(wanted, there, [pool, *_changes("kept", wanted)])
-        names = set(before.get("names", []))
-        _record("", names | set(wanted))  # if this breaks off, what it did is known to be ours
-        changes = [pool, *_changes("updated", there), *_changes("created", set(wanted) - set(there))]
-        if wanted:
-            _deploy()
+        stale = {name for name, want in wanted.items() if name not in there or stamps.get(name) != want.stamp}
+        fresh = set(wanted) - stale
+        changes = [pool, *_changes("kept", fresh)]
+        if not stale and names == set(wanted):
+            return _done(wanted, there, changes)
+        _record(names | set(wanted), {})  # if this breaks off, what it did is known to be ours
+        changes += [*_changes("updated", stale & set(there)), *_changes("created", stale - set(there))]
+        if stale:
+            _deploy(sorted(stale))
             there = _there(wanted)
             missing = sorted(set(wanted) - set(there))
             if missing:
                 raise _refused(f"{', '.join(missing)} is not there afterwards")
-        changes += _remove_others(wanted, names)
-        _record(stamp, set(wanted))
+        changes += _remove_others(wanted, stale, names)
+        _record(set(wanted), {name: want.stamp for name, want in wanted.items()})
     return _done(wanted, there, changes)
 
 
@@ -84,6 +88,7 @@ def _wanted(path: Path) -> dict[str, Wanted]:
     """By `flow/deployment`. Every schedule needs a slug: without, Prefect cannot tell."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        around = [str(path), _flows(), {key: value for key, value in tree.items() if key != "deployments"}]
         found = {}
         for deployment in tree.get("deployments") or []:
             flow = deployment["entrypoint"].rpartition(":")[2]
@@ -95,21 +100,24 @@ def _wanted(path: Path) -> dict[str, Wanted]:
                     next_step="give it one: without, a schedule that was taken out goes on",
                 )
             config = (deployment.get("parameters") or {}).get("config", deployment["name"])
-            found[f"{flow}/{deployment['name']}"] = Wanted(project=Path(str(config)).stem, slugs=frozenset(slugs))
+            found[f"{flow}/{deployment['name']}"] = Wanted(
+                project=Path(str(config)).stem,
+                slugs=frozenset(slugs),
+                stamp=hashlib.sha256(json.dumps([deployment, *around], default=str).encode()).hexdigest(),
+            )
     except (yaml.YAMLError, KeyError, AttributeError, TypeError, ValidationError, OSError) as error:
         raise ConfigError("The deployments cannot be read.", where=path.name, found=f"{error!r}"[:200]) from None
     return found
 
 
-def _stamp(path: Path) -> str:
-    """Changes when the file, the flows' parameters or the checkout's place do."""
-    parts = [os.fsencode(path), path.read_bytes()]
-    parts += [flow.read_bytes() for flow in sorted((CODE / "flows").glob("*.py"))]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+def _flows() -> str:
+    """Changes when a flow's parameters may have."""
+    files = [flow.read_bytes() for flow in sorted((CODE / "flows").glob("*.py"))]
+    return hashlib.sha256(b"\0".join(files)).hexdigest()
 
 
-def _record(stamp: str, names: set[str]) -> None:
-    server_records.write(RECORD, {"stamp": stamp, "names": sorted(names)})
+def _record(names: set[str], stamps: Mapping[str, str]) -> None:
+    server_records.write(RECORD, {"names": sorted(names), "stamps": dict(stamps)})
 
 
 def _there(names: Iterable[str]) -> dict[str, str]:
@@ -144,9 +152,10 @@ def _ensure_pool() -> Change:
     return Change(done="kept", kind="work pool", name=POOL)
 
 
-def _deploy() -> None:
+def _deploy(names: list[str]) -> None:
+    chosen = [word for name in names for word in ("--name", name)]
     said = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *chosen],
         cwd=settings().root,
         env={**os.environ, "PWD": str(settings().root), "PYTHONPATH": str(CODE), "COLUMNS": "200"},
         capture_output=True,
@@ -183,7 +192,8 @@ def readable_errors() -> Iterator[None]:
         ) from error
 
 
-def _remove_others(wanted: Mapping[str, Wanted], before: set[str]) -> list[Change]:
+def _remove_others(wanted: Mapping[str, Wanted], deployed: Iterable[str], before: set[str]) -> list[Change]:
+    """The deployments of ``before`` that nobody wants any more, and such schedules of those just ``deployed``."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -193,10 +203,10 @@ def _remove_others(wanted: Mapping[str, Wanted], before: set[str]) -> list[Chang
             with contextlib.suppress(ObjectNotFound):
                 client.delete_deployment(client.read_deployment_by_name(name).id)
                 changes.append(Change(done="removed", kind="deployment", name=name))
-        for name, want in wanted.items():
+        for name in sorted(deployed):
             deployment = client.read_deployment_by_name(name)
             for schedule in deployment.schedules:
-                if schedule.slug not in want.slugs:
+                if schedule.slug not in wanted[name].slugs:
                     client.delete_deployment_schedule(deployment.id, schedule.id)
                     changes.append(Change(done="removed", kind="schedule", name=f"{name}, {schedule.slug}"))
     return changes

@@ -195,7 +195,7 @@ def listeners(ports: set[int]) -> list[psutil.Process]:
     """Who listens on one of these ports, as far as this user may know."""
     found = []
     for each in psutil.net_connections("tcp4"):  # once: asked of each process, it is read anew for each
-        if each.status == psutil.CONN_LISTEN and each.laddr.port in ports and each.pid:
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port in ports and each.pid:
             with contextlib.suppress(psutil.Error):
                 found.append(psutil.Process(each.pid))
     return found

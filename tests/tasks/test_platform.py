@@ -180,6 +180,17 @@ def test_deployments_are_those_of_the_file_and_their_schedules_fire(place):
     place.deploy(DEPLOYMENT)
 
 
+def test_only_what_changed_is_deployed_again(place):
+    place.deploy(DEPLOYMENT, {**DEPLOYMENT, "name": "second"})
+    place.ask(DEPLOY)
+    other = {"cron": "5 * * * *", "timezone": "UTC", "slug": "other"}
+    place.deploy(DEPLOYMENT, {**DEPLOYMENT, "name": "second", "schedules": [other]})
+    assert place.ask(DEPLOY) == "['hello/second', 'hello/second, hourly']"
+    place.deploy(DEPLOYMENT)
+    assert place.ask(DEPLOY) == "['hello/second']"
+    assert [found["name"] for found in place.api("/deployments/filter", {})] == ["tiny"]
+
+
 def test_a_deployment_that_was_deleted_on_the_server_comes_back(place):
     place.ask("platform.up()")
     (deployment,) = place.api("/deployments/filter", {})
