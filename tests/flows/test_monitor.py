@@ -5,26 +5,23 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.served_log import ServedLog
-from flows.ingest import ingest
 from flows.monitor import monitor
-from flows.train import train
 from penstock.errors import StorageError
 from penstock.label_coverage import PERIOD, with_period
 from tasks import collecting
 from tasks.collected_store import closed_segments, read_windows
 from tasks.project import load_project
 from tasks.registry import read_ledger
+from tasks.releases import packaged
 from tasks.served_store import read_served
 
 ROWS = 400
 
 
 @pytest.fixture
-def log(live):
-    live.change(monitor={"min_rows": 100, "alarm_windows": 2}, retrain={"enabled": True, "min_new_labels": 0})
-    ingest("tiny", until="b3")
-    outcome = train("tiny")
-    return ServedLog(live.home, "tiny-v1", outcome.candidate, load_project("tiny").features, ROWS)
+def log(released):
+    released.change(monitor={"min_rows": 100, "alarm_windows": 2}, retrain={"enabled": True, "min_new_labels": 0})
+    return ServedLog(released.home, "tiny-v1", packaged("tiny").candidate, load_project("tiny").features, ROWS)
 
 
 def kinds() -> list[str]:
