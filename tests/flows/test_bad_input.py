@@ -3,99 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import pytest
-
-from tests.waiting import PATIENCE
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-# the steps of a run, in their order: what is killed in the drills is killed while, or just after, one of them
-STEPS = [
-    "ingest batch", "track dataset", "validate dataset", "split dataset", "train model", "evaluate model",
-    "gate candidate", "package model", "check package", "register", "write report", "mirror to mlflow",
-]  # fmt: skip
-
-
-def one_round(values: list) -> list:
-    """All of them for `-m drill`; by default one, chosen by the day's seed."""
-    chosen = random.Random(20261121).choice(values)
-    return [value if value == chosen else pytest.param(value, marks=pytest.mark.drill) for value in values]
-
-
-def start(live) -> subprocess.Popen[str]:
-    environment = {**os.environ, **live.environment, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "flows.cli", "run", "tiny", "--json"]
-    return subprocess.Popen(
-        command, cwd=live.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def until(process: subprocess.Popen[str], step: str) -> list[str]:
-    """Read the run's lines up to the end of ``step``."""
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if step in line:
-            return lines
-    raise AssertionError(f"the run ended before `{step}`: {''.join(lines)}")
-
-
-def assert_whole(live) -> None:
-    """A rerun ends well, and nothing in the store or the ledger is half-written."""
-    from penstock.ledger import releases
-    from tasks import store
-    from tasks.caching import file_refs
-    from tasks.registry import find_release, read_ledger, recorded_candidate
-
-    again = live.penstock("run", "tiny")
-    assert again.returncode == 0, again.stderr
-    assert [event.version for event in releases(read_ledger("tiny"))] == ["tiny-v1"]
-    candidate = recorded_candidate.fn(find_release("tiny"))
-    assert all(store.intact(ref) for ref in file_refs(candidate))
-    for path in (live.home / "store").glob("[0-9a-f][0-9a-f]/*"):
-        assert store.digest(path) == path.stem
-    settled = live.penstock("run", "tiny")
-    assert "Nothing has changed since tiny-v1" in settled.stdout
-
-
-@pytest.mark.parametrize("step", one_round(STEPS[:-1]))
-def test_kill_9_after_any_step_loses_nothing_that_was_finished(live, step):
-    process = start(live)
-    until(process, step)
-    time.sleep(random.Random(step).uniform(0, 0.4))  # into the step after it
-    process.kill()
-    process.wait()
-    rerun = live.penstock("run", "tiny")
-    assert rerun.returncode == 0, rerun.stderr
-    if STEPS.index(step) >= STEPS.index("evaluate model"):
-        assert "✓ train model" not in rerun.stderr
-    assert_whole(live)
-
-
-@pytest.mark.parametrize("step", one_round(STEPS[:-2]))
-def test_ctrl_c_after_any_step_says_what_to_do(live, step):
-    process = start(live)
-    until(process, step)
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert "run the command again" in rest
-    assert "Traceback" not in rest
-    assert_whole(live)
-
-
-def test_two_runs_at_once_make_one_release(live):
-    first, second = start(live), start(live)
-    said = [process.communicate(timeout=2 * PATIENCE)[1] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), said
-    assert sum("✓ train model" in text for text in said) == 1
-    assert_whole(live)
+from tests.conftest import REPOSITORY
+from tests.interrupted import assert_whole
 
 
 def test_a_misspelt_key_is_found_before_anything_runs(live):
