@@ -137,7 +137,7 @@ def _plain(routes: dict) -> str:
     return json.dumps({**routes, "virtual_hosts": hosts}, sort_keys=True)
 
 
-def settled(project: str, seconds: float = 15) -> list[str]:
+def settled(project: str, seconds: float = 120) -> list[str]:
     """What still disagrees after ``seconds``; supervisord takes two to call a process that started well running."""
     end = time.monotonic() + seconds
     while (found := disagreements(project)) and time.monotonic() < end:

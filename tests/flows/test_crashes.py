@@ -38,7 +38,7 @@ def test_kill(tiny, kill, seed):
         assert found.failed == ()
     elif kill not in RESTARTED:
         assert len(found.failed) <= IN_FLIGHT
-    assert found.outage < 30
+    assert found.outage < PATIENCE
 
 
 def test_while_a_canarys_champion_has_no_process_left_the_challenger_answers(tiny):
