@@ -162,7 +162,8 @@ def released(live: Checkout, once: Any, environments: Path, template: Path) -> C
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, template, patch) as first:
             for command in (["ingest", "tiny", "--until", "b3"], ["train", "tiny"]):
-                first.penstock(*command, check=True, PREFECT_API_URL=live.environment["PREFECT_API_URL"])
+                done = first.penstock(*command, PREFECT_API_URL=live.environment["PREFECT_API_URL"])
+                assert done.returncode == 0, done.stderr
 
     made = once("released", make) / "checkout"
     shutil.rmtree(live.root)
