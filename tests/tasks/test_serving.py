@@ -128,9 +128,8 @@ def test_a_configuration_that_envoy_refuses_leaves_everything_as_it_was(tiny, mo
         monkeypatch.setattr(
             gateway, "routes", lambda *given: {**routes(*given), "misspelt": 1} if _new(given) else routes(*given)
         )
-        with pytest.raises(PlatformError) as caught:
+        with pytest.raises(PlatformError, match="refused"):  # said so, and was not waited for in vain
             serving.change(to_second)
-        assert "it refused it" in str(caught.value.found)  # said so, and was not waited for in vain
         assert serving.read().production == before.production
         assert answering("tiny") == "tiny-v1"
         monkeypatch.undo()
