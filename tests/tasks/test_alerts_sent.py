@@ -16,9 +16,8 @@ from typing import Any
 import psutil
 import yaml
 
-from tasks import alerting, events
 from penstock.notice import notice
-from tasks import ledger_store
+from tasks import alerting, events, ledger_store
 from tasks.telling import tell_later
 from tests.alerts import NOWHERE, append, automations, deployed
 from tests.conftest import REPOSITORY
