@@ -21,11 +21,11 @@ DAY = 86_400.0
 
 
 @pytest.fixture(scope="module")
-def superseded(tmp_path_factory, environments, mlflow_template):
+def superseded(tmp_path_factory, environments, template):
     """tiny-v1 and tiny-v2, each trained at a commit, and then everything but tiny-v2 collected, sixty days later."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("gc")
-    with patch.context(), new_checkout(folder, environments, mlflow_template, patch) as checkout:
+    with patch.context(), new_checkout(folder, environments, template, patch) as checkout:
         (checkout.root / ".gitignore").write_text(".penstock/\n.dvc/cache/\n__pycache__/\n")
         ingest.fn("tiny", until="b3")
         checkout.git("init", "--quiet")
