@@ -152,9 +152,7 @@ def test_a_damaged_package_keeps_only_its_own_release_from_serving(tiny):
         tar.chmod(0o644)
         tar.write_bytes(b"not a tar")
         (folder / "bento.yaml").write_text("not the one that was packaged")
-        began = time.monotonic()
         assert serving.converge() == ["tiny-v2"]
-        assert time.monotonic() - began < 15
         assert answering("tiny") == "tiny-v1"
         tar.write_bytes(content)
         assert serving.converge() == []  # the folder is unpacked again
