@@ -10,10 +10,12 @@ import atexit
 import contextlib
 import functools
 import gc
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from penstock.errors import Rejected, RolloutError
 from tasks.settings import settings
@@ -40,6 +42,17 @@ def _using_store(fn: Callable[..., Any]) -> Callable[..., Any]:
         with contextlib.nullcontext() if is_planning() else in_use():
             return fn(*args, **kwargs)
 
+    # Prefect looks the parameters' types up in the globals of the function that it gets, which are this file's
+    parameters = {name: kind for name, kind in fn.__annotations__.items() if name != "return"}
+    run.__annotations__ = get_type_hints(SimpleNamespace(__annotations__=parameters), fn.__globals__)
+    signature = inspect.signature(fn)
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            each.replace(annotation=run.__annotations__.get(name, each.annotation))
+            for name, each in signature.parameters.items()
+        ],
+        return_annotation=inspect.Signature.empty,
+    )
     return run
 
 
