@@ -60,9 +60,17 @@ def page() -> str:
 def _table(section: type[BaseModel]) -> str:
     rows = ["| key | what | values | default |", "|---|---|---|---|"]
     for key, field in section.model_fields.items():
-        text = (field.description or "").replace("|", "\\|")
+        text = (field.description or _summary(field)).replace("|", "\\|")
         rows.append(f"| `{field.alias or key}` | {text} | {_values(field)} | {_default(field)} |")
     return "\n".join(rows) + "\n"
+
+
+def _summary(field: FieldInfo) -> str:
+    """What a section says of itself, for the tables that only name it."""
+    section = without_none(field.annotation)
+    if isinstance(section, type) and issubclass(section, BaseModel) and section is not Bound:
+        return (section.__doc__ or "").strip().partition("\n")[0]
+    return ""
 
 
 def _values(field: FieldInfo) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = [sys.executable, "-m", "uv"]
-GROUPS = (["--all-extras", "--group", "dev", "--group", "examples"], ["--only-group", "serve"])
+GROUPS = (["--all-extras", "--group", "dev", "--group", "examples", "--group", "docs"], ["--only-group", "serve"])
 HEADER = """\
 # What a model server installs: the `serve` group of pyproject.toml, every version and every file's hash.
 # Written by `uv run python .ci/pins.py`; do not edit.

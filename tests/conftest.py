@@ -261,3 +261,12 @@ def live(checkout: Checkout, prefect_api: str, monkeypatch: pytest.MonkeyPatch) 
     yield checkout
     if (checkout.home / "supervisor").is_dir():
         checkout.penstock("down")  # the worker that `run` leaves up
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Which commands of the docs were run, and which were not, and why."""
+    told = [text for report in terminalreporter.getreports("passed") for name, text in report.user_properties
+            if name == "docs" and report.when == "call"]  # fmt: skip
+    if told:
+        terminalreporter.section("commands of the docs")
+        terminalreporter.write_line("\n".join(told))
