@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from penstock.behaviour_config import BehaviourTest, Direction, Example, Invariance
 from penstock.config import Bound, Project
+from penstock.derive_config import Derived
 from penstock.fairness_config import FairnessRule
 from penstock.source_config import SourceConfig, SqlConfig
 from penstock.tune_config import Dimension
@@ -43,6 +44,8 @@ def page() -> str:
             if name == "data":
                 for title, part in (("data.source", SourceConfig), ("data.source.sql", SqlConfig)):
                     parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
+            if name == "features":
+                parts += [f"### features.derive.NAME\n\n{inspect.cleandoc(Derived.__doc__ or '')}\n", _table(Derived)]
             if name == "tune":
                 parts += [
                     f"### A parameter of tune.space\n\n{inspect.cleandoc(Dimension.__doc__ or '')}\n",

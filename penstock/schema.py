@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from penstock.columns import Column, Part
 from penstock.config import FeaturesConfig, PackageConfig
+from penstock.derive_config import steps_of
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.task_type import BINARY, TASK_TYPES, TaskType
@@ -88,8 +89,11 @@ def require_columns(
         "data.outliers": list(watched),
         "labels": list(named),
     }
+    for name, one in features.derive.items():
+        used[f"features.derive.{name}"] = list(one.columns)
     numbers = (*INTEGERS, *FLOATS)
-    kinds = {
+    kinds: dict[str, tuple[str, ...]] = {
+        **{f"features.derive.{name}": one.types for name, one in features.derive.items()},
         "features.categorical": ("String",),
         "features.numeric": (*numbers, "Boolean"),
         "data.outliers": numbers,
@@ -110,8 +114,16 @@ def require_columns(
                     f"`{key}` names `{name}`, which is {kind}.",
                     where=where,
                     allowed=", ".join(wanted),
-                    next_step="move it",
+                    next_step="move it" if not key.startswith("features.derive") else "another column, or operation",
                 )
+    taken = [name for name in features.derive if name in columns]
+    if taken:
+        raise ConfigError(
+            f"`features.derive` has a feature `{taken[0]}`, and so is a column called.",
+            where=where,
+            allowed="a name that no column has",
+            next_step="call the feature something else",
+        )
     for name in filter(None, (features.label, features.time, features.group)):
         if columns[name].nullable or not columns[name].required:
             raise ConfigError(
@@ -120,10 +132,11 @@ def require_columns(
                 found="nullable: true or required: false",
                 next_step="take the key out: rows without the value are then set aside",
             )
-    for name in features.names:
+    for name in features.inputs:
         if not columns[name].required:
             raise ConfigError(
-                f"`{name}` is a feature and may be left out, so there may be nothing to train on.",
+                f"`{name}` is {'' if name in features.names else 'needed for '}a feature and may be left out, so there "
+                "may be nothing to train on.",
                 where=where,
                 found="required: false",
                 allowed="nullable: true, for a column that is there and has gaps",
@@ -144,24 +157,33 @@ def compile_spec(
 ) -> dict[str, Any]:
     """What the server needs to read a row: JSON, applied by `penstock.rows.RowReader`.
 
-    Columns stand in the model's order. Columns of the schema that are no feature may be sent and are ignored.
+    Columns stand in the model's order, and after them those from which features are only derived. Columns of the schema
+    that no feature needs may be sent and are ignored.
     """
     columns = []
-    for name in features.names:
+    for name in features.inputs:
         column = schema.columns[name]
         columns.append({
             "name": name,
             "dtype": column.dtype.partition("(")[0],
             "nullable": column.nullable,
             "checks": column.checks(),
-            "categories": categories.get(name),
+            "categories": categories.get(name) if name in features.categorical else None,
             "description": column.description or column.title or "",
+            **({"unit": "ms"} if column.dtype.startswith("Datetime") and "'ms'" in column.dtype else {}),
         })  # fmt: skip
+    steps = steps_of(features.derive)
+    recipe = {
+        "features": list(features.names),
+        "steps": [step.plain() for step in steps],
+        "categories": {step.name: categories[step.name] for step in steps if step.text},
+    }
     return {
         "format": 1,
         "columns": columns,
-        "ignored": [name for name in schema.columns if name not in features.names],
+        "ignored": [name for name in schema.columns if name not in features.inputs],
         "unknown_category": package.unknown_category,
         "max_rows": package.max_rows,
         "max_body_bytes": int(package.max_body_mb * 1e6),
+        **({"recipe": recipe} if features.derive else {}),
     }

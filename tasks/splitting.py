@@ -35,14 +35,18 @@ def split_dataset(
     evaluate: EvaluateConfig,
     task: TaskName,
 ) -> Splits:
-    """Three Parquet files: features, label, slice columns and the row's place in the dataset; each row in one at most.
+    """Three Parquet files: inputs, label, slice columns and the row's place in the dataset; each row in one at most.
 
     The label is Boolean, text or Float64, as the task is. A regression whose rows have a time also gets the last value
     before each row. Raises DataError when a label is null or does not vary, or when a split lacks a class.
     """
+    import polars as pl
+
+    from penstock.features import categories_of
+
     part = _parts(dataset, checked, features, split, split.of(features, task))
     last = _last_values(dataset, part, features, split) if task == "regression" and features.time else None
-    columns = list(dict.fromkeys([*features.names, features.label, *evaluate.slices]))
+    columns = list(dict.fromkeys([*features.inputs, features.label, *evaluate.slices]))
     times: dict[str, list[str]] = {}
     with contextlib.ExitStack() as stack:
         drafts = [stack.enter_context(store.new_file(f"{name}.parquet")) for name in NAMES]
@@ -55,7 +59,7 @@ def split_dataset(
         train=refs[0],
         validation=refs[1],
         test=refs[2],
-        categories=store.put_json(_categories(refs[0], features), "categories.json"),
+        categories=store.put_json(categories_of(pl.scan_parquet(store.locate(refs[0])), features), "categories.json"),
         summary=store.put_json(_summary(dataset, checked, part, rows, labels, times), "splits.json"),
         rows=(rows["train"], rows["validation"], rows["test"]),
         classes=classes,
@@ -222,16 +226,6 @@ def _widen(times: dict[str, list[str]], name: str, column: pl.Series) -> None:
     first, last = str(column.min()), str(column.max())
     known = times.setdefault(name, [first, last])
     times[name] = [min(known[0], first), max(known[1], last)]
-
-
-def _categories(train: FileRef, features: FeaturesConfig) -> dict[str, list[str]]:
-    import polars as pl
-
-    scan = pl.scan_parquet(store.locate(train))
-    return {
-        name: sorted(str(value) for value in scan.select(pl.col(name).unique()).collect()[name].drop_nulls())
-        for name in features.categorical
-    }
 
 
 def _summary(

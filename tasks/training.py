@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from penstock.config import FeaturesConfig
+from penstock.derive_config import plain
 from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
 from penstock.task_type import LOSSES
@@ -35,6 +36,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
             train,
             threads=settings().cpus,
             classes=splits.classes,
+            derive=plain(features.derive),
             weights=class_weights(splits, train),
             cache_prefix=f"{folder}/matrix" if folder else None,
             binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training

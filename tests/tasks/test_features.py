@@ -1,0 +1,140 @@
+"""Derived features through the whole of a project: trained, judged, packaged, served."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from penstock.config import Project
+from penstock.errors import ConfigError
+from penstock.model import load, recipe
+from tasks import store
+from tasks.behaving import try_behaviour
+from tasks.evaluation import evaluate_model
+from tasks.leaking import measure_features
+from tasks.model_server import running_server, unpacked
+from tasks.project import load_project
+from tasks.samples import json_rows, sample_rows
+from tasks.serving_env import serving_python
+from tests.trained import Client, Trained
+
+DERIVE = {
+    "hour": {"part": "hour", "of": "at"},
+    "weekday": {"part": "weekday", "of": "at"},
+    "log_size": {"log": "size", "plus": 1},
+    "few_seats": {"clip": "seats", "max": 100},
+    "share": {"ratio": ["size", "seats"]},
+    "rain": {"rename": "wet", "kind": "number"},
+    "seats_text": {"cast": "seats", "to": "text"},
+    "paint": {"group": "color", "into": {"warm": ["red"]}, "other": "cold"},
+    "main_color": {"group": "color", "top": 2},
+}
+NAMES = ("size", *sorted(DERIVE))
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.fixture
+def trained(checkout, monkeypatch) -> Trained:
+    checkout.change(features={"categorical": [], "numeric": ["size"], "derive": DERIVE})
+    return Trained(monkeypatch)
+
+
+def test_a_release_with_every_operation_answers_what_training_computed(trained, checkout):
+    features, splits = trained.project.features, trained.splits
+    assert features.names == NAMES and set(features.inputs) == {"size", "at", "seats", "wet", "color"}
+    package = trained.package()
+    check = trained.check(package)
+    assert (check.rows, check.max_difference) == (50, 0.0)
+
+    frame = sample_rows(splits, features, 50).drop("__row__")
+    rows = json_rows(frame)
+    bento = unpacked(package)
+    with running_server(bento, serving_python(bento / "src" / "requirements.txt")) as server:
+        client = Client(server.address)
+        status, body, _ = client("POST", "/v1/predict", json.dumps(rows), content_type="application/json")
+        assert status == 200
+        scores = json.loads(body)["probabilities"]
+        sink = io.BytesIO()
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        status, body, _ = client("POST", "/v1/predict", sink.getvalue(), content_type=ARROW)
+        assert status == 200 and json.loads(body)["probabilities"] == scores
+
+        status, body, _ = client("POST", "/v1/explain", json.dumps(rows[:3]), content_type="application/json")
+        said = json.loads(body)
+        assert status == 200 and [tuple(one) for one in said["contributions"]] == [NAMES] * 3
+        for parts, bias, margin in zip(said["contributions"], said["bias"], said["margins"], strict=True):
+            assert sum(parts.values()) + bias == pytest.approx(margin, abs=1e-4)
+
+        wrong = {**rows[0], "at": "tomorrow"}
+        status, body, _ = client("POST", "/v1/predict", json.dumps([rows[0], wrong]), content_type="application/json")
+        [problem] = json.loads(body)["problems"]
+        assert status == 422 and (problem["row"], problem["field"]) == (1, "at")
+        status, body, _ = client("GET", "/v1/openapi.json")
+        row = json.loads(body)["components"]["schemas"]["Row"]
+        assert sorted(row["required"]) == ["at", "color", "size", "wet"]
+        assert row["properties"]["at"] == {"type": "string", "format": "date-time"}
+
+
+def test_the_model_carries_its_recipe_and_is_judged_by_it(trained, checkout):
+    """A champion of other features is scored on the same rows, as long as these have its columns."""
+    splits, project = trained.splits, trained.project
+    booster = load(store.read_bytes(trained.model.booster))
+    carried, known = recipe(booster, "late")
+    assert carried.derive == project.features.derive and carried.names == NAMES
+    assert known == store.read_json(splits.categories)
+    assert len(known["main_color"]) == 3 and "other" in known["main_color"]
+
+    columns = {"numeric": ("size", "seats", "wet"), "categorical": ("color",)}
+    other = project.features.model_copy(update={"derive": {}, **columns})
+    target = project.train.target
+    found = evaluate_model(splits, trained.model, other, project.evaluate, target)
+    why = store.read_json(found.metrics)["incomparable"]
+    assert why == "it needs at, which is no feature now"
+
+    derive = {name: one for name, one in project.features.derive.items() if name in ("hour", "share", "seats_text")}
+    other = other.model_copy(update={"derive": derive})
+    found = evaluate_model(splits, trained.model, other, project.evaluate, target)
+    assert found.predictions == trained.evaluation.predictions
+    features = {one["feature"] for one in store.read_json(found.metrics)["importance"]}
+    assert features == set(NAMES)
+
+
+def test_each_feature_is_measured_alone_and_behaviour_is_tried_on_columns(trained):
+    project = trained.project
+    alone = dict(measure_features(trained.splits, project.features, "binary").features)
+    assert set(alone) == set(NAMES)
+    assert alone["log_size"] == pytest.approx(alone["size"], abs=0.01)
+    tests = {
+        "larger": {"direction": {"feature": "size", "add": 30, "score": "up", "tolerance": 0.2, "max_share": 0.2}},
+        "when": {"example": {"rows": [{"at": "2024-05-01T10:00:00Z", "size": 90, "color": "red"}], "min": 0.5}},
+        "paint": {"invariance": {"feature": "color", "values": ["violet", None], "max_share": 1}},
+    }
+    tree = {**project.model_dump(by_alias=True), "behaviour": tests}
+    tried = try_behaviour(
+        trained.splits, trained.model, trained.evaluation, project.features, Project.model_validate(tree).behaviour
+    ).tried
+    assert not [one.problem for one in tried.values() if one.problem]
+    assert tried["larger"].rows > 100 and tried["when"].broken == 0
+
+
+@pytest.mark.parametrize(
+    ("derive", "said"),
+    [
+        ({"far": {"log": "color"}}, "`features.derive.far` names `color`, which is String"),
+        ({"far": {"log": "width"}}, "`features.derive.far` names the column `width`"),
+        ({"far": {"part": "hour", "of": "size"}}, "which is Float32"),
+        ({"far": {"cast": "size", "to": "text"}}, "which is Float32"),
+        ({"id": {"log": "size"}}, "`features.derive` has a feature `id`, and so is a column called"),
+    ],
+)
+def test_a_recipe_that_the_schema_does_not_bear_is_refused(checkout, derive, said):
+    checkout.change(features={"derive": derive})
+    with pytest.raises(ConfigError) as caught:
+        load_project("tiny")
+    assert said in caught.value.what and caught.value.allowed
