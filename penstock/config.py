@@ -17,6 +17,7 @@ from penstock.errors import ConfigError
 from penstock.fairness_config import FairnessRule
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
+from penstock.python_config import PythonFeatures
 from penstock.release_config import RolloutConfig, ServeConfig
 from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
@@ -74,6 +75,9 @@ class FeaturesConfig(Section):
         default_factory=dict,
         description="Features that are computed from columns, by name; see [features.md](features.md).",
     )
+    python: PythonFeatures | None = Field(
+        default=None, description="A function of the checkout for what `derive` cannot say."
+    )
     known_after: tuple[str, ...] = Field(
         default=(), description="Columns known only after the outcome: kept in the data, refused as features."
     )
@@ -87,7 +91,7 @@ class FeaturesConfig(Section):
     @property
     def names(self) -> tuple[str, ...]:
         """The model's features, in the model's order."""
-        return (*self.categorical, *self.numeric, *self.derive)
+        return (*self.categorical, *self.numeric, *self.derive, *(self.python.features if self.python else ()))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -98,7 +102,13 @@ class FeaturesConfig(Section):
     def inputs(self) -> tuple[str, ...]:
         """The columns that a row needs, each once: features that are columns, then those that others come from."""
         more = (name for one in self.derive.values() for name in one.columns)
-        return tuple(dict.fromkeys((*self.categorical, *self.numeric, *more)))
+        of_function = self.python.columns if self.python else ()
+        return tuple(dict.fromkeys((*self.categorical, *self.numeric, *more, *of_function)))
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """How features are made that are no columns, as JSON: what a model keeps of it. Empty if there are none."""
+        return self.model_dump(mode="json", include={"derive", "python"}, exclude_defaults=True)
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -110,7 +120,8 @@ class FeaturesConfig(Section):
         """Those of ``inputs`` that are numbers (or truth values), texts or times."""
         direct: dict[Kind, tuple[str, ...]] = {"text": self.categorical, "number": self.numeric, "time": ()}
         more = (name for one in self.derive.values() if one.needs == kind for name in one.columns)
-        return tuple(dict.fromkeys((*direct[kind], *more)))
+        of_function = (name for name, its in (self.python.columns if self.python else {}).items() if its == kind)
+        return tuple(dict.fromkeys((*direct[kind], *more, *of_function)))
 
     @model_validator(mode="after")
     def _check(self) -> FeaturesConfig:
@@ -127,6 +138,10 @@ class FeaturesConfig(Section):
 
     def _check_derived(self) -> None:
         """Raise ValueError for one derived of another, or of what is known too late, or called as a column is."""
+        if self.python:
+            wrong = {self.label, *self.known_after, *self.derive, *self.python.features} & set(self.python.columns)
+            if wrong:
+                raise ValueError(f"`python.columns` has `{min(wrong)}`: the label, known too late, or no column")
         direct = {*self.categorical, *self.numeric, self.label, self.time, self.group, *self.known_after}
         for name, one in self.derive.items():
             if name in direct or name in one.columns:

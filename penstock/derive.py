@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.column_arrays import Coded
 from penstock.fields import FLOAT32
+from penstock.python_features import called
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,27 +38,40 @@ class Step:
     @property
     def times(self) -> tuple[str, ...]:
         """Those of its columns that have to be times."""
-        return self.columns if self.operation == "part" else ()
+        return self.columns if self.operation == "part" else tuple(self.how.get("times", ()))
 
     def plain(self) -> dict[str, Any]:
-        return {**asdict(self), "columns": list(self.columns)}
+        """As JSON, without the source of a function: it is one for several steps, and nobody's business but ours."""
+        how = {name: value for name, value in self.how.items() if name != "source"}
+        return {**asdict(self), "columns": list(self.columns), "how": how}
 
     @classmethod
-    def read(cls, plain: Mapping[str, Any]) -> Step:
+    def read(cls, plain: Mapping[str, Any], source: str) -> Step:
         """Of what `plain` gave."""
-        return cls(**{**plain, "columns": tuple(plain["columns"])})
+        how = {**plain["how"], "source": source} if plain["operation"] == "python" else plain["how"]
+        return cls(**{**plain, "columns": tuple(plain["columns"]), "how": how})
 
 
 def derived(
     steps: Sequence[Step], columns: Mapping[str, Any], categories: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[Step, np.ndarray | Coded]]:
-    """What each step makes of ``columns``: float64 (NaN: missing) or texts. ``categories``: of features, as learnt."""
+    """What each step makes of ``columns``: float64 (NaN: missing) or texts. ``categories``: of features, as learnt.
+
+    Raises FunctionError where a function of the project fails.
+    """
     import numpy as np
 
+    of_function: dict[str, np.ndarray] | None = None
     with np.errstate(all="ignore"):
         for step in steps:
-            compute = OPERATIONS[step.operation]
-            found = compute(step, [columns[name] for name in step.columns], categories.get(step.name, ()))
+            if step.operation == "python":
+                if of_function is None:  # one call makes all of its features
+                    given = {name: columns[name] for name in step.columns}
+                    of_function = called(step.how["call"], step.how["source"], given, step.how["features"])
+                found = of_function[step.name]
+            else:
+                compute = OPERATIONS[step.operation]
+                found = compute(step, [columns[name] for name in step.columns], categories.get(step.name, ()))
             yield step, found if isinstance(found, Coded) else np.where(np.abs(found) <= FLOAT32, found, np.nan)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from penstock.derive import Step
 from penstock.fields import FLOATS, INTEGERS
 from penstock.section import Section
+
+if TYPE_CHECKING:
+    from penstock.config import FeaturesConfig
 
 FeatureName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]{0,63}$")]
 Kind = Literal["number", "text", "time"]
@@ -146,11 +148,9 @@ class Derived(Section):
         return Step(name, self.operation, self.columns, self.text, how)
 
 
-def steps_of(derive: Mapping[str, Derived]) -> tuple[Step, ...]:
-    """How the features of a section are computed, in its order."""
-    return tuple(one.step(name) for name, one in derive.items())
-
-
-def plain(derive: Mapping[str, Derived]) -> dict[str, Any]:
-    """The section as JSON has it: what a model keeps."""
-    return {name: one.model_dump(mode="json") for name, one in derive.items()}
+def steps_of(features: FeaturesConfig) -> tuple[Step, ...]:
+    """How the features that are no columns are computed, in the model's order."""
+    return (
+        *(one.step(name) for name, one in features.derive.items()),
+        *(features.python.steps() if features.python else ()),
+    )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.column_arrays import Coded
 from penstock.derive import Step, derived, learnt
 from penstock.derive_config import steps_of
+from penstock.errors import ConfigError
+from penstock.python_features import FunctionError, other_rows_matter
 from penstock.times import microseconds, moments, moments_of_unit
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def encode_frame(
 
     types = enums({name: categories[name] for name in features.categorical})
     coded = [pl.col(name).cast(pl.String).cast(kind, strict=False) for name, kind in types.items()]
-    more = _derived(frame, features, categories) if features.derive else []
+    steps = steps_of(features)
+    more = _derived(frame, steps, categories) if steps else []
     return frame.select(*coded, *(pl.col(name).cast(pl.Float32) for name in features.numeric), *more)
 
 
@@ -55,7 +58,7 @@ def unknown_texts(
 
     for name in features.categorical:
         yield name, name, encoded[name].is_null() & frame[name].is_not_null()
-    steps = [step for step in steps_of(features.derive) if step.text]
+    steps = [step for step in steps_of(features) if step.text]
     known = {step.name: encoded[step.name].dtype.categories.to_list() for step in steps}  # type: ignore[attr-defined]
     for step, found in derived(steps, columns_of(frame, steps), known):
         assert isinstance(found, Coded)
@@ -70,7 +73,7 @@ def categories_of(rows: pl.LazyFrame, features: FeaturesConfig) -> dict[str, lis
         name: sorted(str(value) for value in rows.select(pl.col(name).unique()).collect()[name].drop_nulls())
         for name in features.categorical
     }
-    for step in steps_of(features.derive):
+    for step in steps_of(features):
         if step.text:
             counted = rows.group_by(step.columns[0]).len("__rows__").collect()
             found[step.name] = learnt(step, column_array(counted[step.columns[0]]), counted["__rows__"].to_numpy())
@@ -108,13 +111,12 @@ def column_array(values: pl.Series) -> np.ndarray | Coded:
     return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _derived(frame: pl.DataFrame, features: FeaturesConfig, categories: Mapping[str, Sequence[str]]) -> list[pl.Series]:
+def _derived(frame: pl.DataFrame, steps: Sequence[Step], categories: Mapping[str, Sequence[str]]) -> list[pl.Series]:
     import polars as pl
 
-    steps = steps_of(features.derive)
     types = enums({step.name: categories[step.name] for step in steps if step.text})
     found = []
-    for step, values in derived(steps, columns_of(frame, steps), categories):
+    for step, values in _computed(steps, columns_of(frame, steps), categories):
         if isinstance(values, Coded):
             texts = pl.Series(step.name, values.distinct, pl.String).cast(types[step.name], strict=False)
             index = pl.Series(values.index, dtype=pl.Int64)
@@ -122,6 +124,46 @@ def _derived(frame: pl.DataFrame, features: FeaturesConfig, categories: Mapping[
         else:
             found.append(pl.Series(step.name, values, nan_to_null=True).cast(pl.Float32))
     return found
+
+
+def require_row_by_row(frame: pl.DataFrame, features: FeaturesConfig) -> None:
+    """Raise ConfigError if `features.python` gives a row another value among other rows than alone: a request has other
+    rows than training had. ``frame``: a sample of rows."""
+    python = features.python
+    if python is None or frame.is_empty():
+        return
+    columns = columns_of(frame, python.steps()[:1])
+    try:
+        feature = other_rows_matter(python.call, python.source, columns, python.features)
+    except FunctionError as error:
+        raise _failed(python.call, error) from error
+    if feature:
+        raise ConfigError(
+            f"`{feature}` of `{python.call}` depends on other rows, and a request has other ones than training.",
+            where="features.python",
+            found=f"another value alone than among {frame.height} rows",
+            allowed="a value that follows from the columns of its own row",
+            next_step="compute it row by row; what is learnt of all rows belongs into the source of the data",
+        )
+
+
+def _computed(
+    steps: Sequence[Step], columns: Mapping[str, Any], categories: Mapping[str, Sequence[str]]
+) -> Iterable[tuple[Step, np.ndarray | Coded]]:
+    try:
+        yield from derived(steps, columns, categories)
+    except FunctionError as error:
+        call = next(step.how["call"] for step in steps if step.operation == "python")
+        raise _failed(call, error) from error
+
+
+def _failed(call: str, error: FunctionError) -> ConfigError:
+    return ConfigError(
+        f"The function `{call}` did not make its features.",
+        where="features.python",
+        found=str(error),
+        next_step="mend it: a row that it has no answer for gets NaN",
+    )
 
 
 def _read_times(texts: Coded) -> np.ndarray:

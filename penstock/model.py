@@ -26,7 +26,7 @@ Batches = Callable[[], Iterator[tuple["pl.DataFrame", "pl.Series"]]]
 
 # Measured: a QuantileDMatrix of 10 million rows of 20 features peaks 1.5 GB above the process that makes it.
 BYTES_A_CELL = 7.5
-TASK, CLASSES, DERIVE = "penstock.task", "penstock.classes", "penstock.derive"  # attributes of a booster
+TASK, CLASSES, FEATURES = "penstock.task", "penstock.classes", "penstock.features"  # attributes of a booster
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def fit(
     *,
     threads: int,
     classes: tuple[str, ...] = (),
-    derive: Mapping[str, Any] | None = None,
+    carried: Mapping[str, Any] | None = None,
     weights: Sequence[float] = (),
     cache_prefix: str | None = None,
     binned: Callable[[], None] = lambda: None,
@@ -62,9 +62,9 @@ def fit(
 ) -> Fit:
     """Train with early stopping on the validation rows' loss; ``cache_prefix`` is where external memory goes.
 
-    ``classes``: of a multiclass label, whose numbers count them; they are kept in the booster, and so is ``derive``, by
-    which features are computed (JSON). ``weights``: of the rows of each class; none: all count the same. ``binned`` is
-    called once between reading the data and the first tree.
+    ``classes``: of a multiclass label, whose numbers count them; they are kept in the booster, and so is
+    ``carried``, how features are computed (JSON). ``weights``: of the rows of each class; none: all count the same.
+    ``binned`` is called once between reading the data and the first tree.
 
     Raises TrainingError when XGBoost refuses the parameters, a loss is not finite, or, with
     ``train.on_no_convergence: fail``, the best iteration is the first or the last.
@@ -115,7 +115,7 @@ def fit(
     [(name, validation_loss)] = history["validation"].items()
     train_loss, best = history["train"][name], booster.best_iteration
     warnings = _convergence(best, validation_loss, train)
-    content = _cut(booster, best + 1, train.task, classes, derive or {})
+    content = _cut(booster, best + 1, train.task, classes, carried or {})
     return Fit(content, best, len(validation_loss), train_loss, validation_loss, name, warnings)
 
 
@@ -141,15 +141,16 @@ def learnt(model: xgb.Booster) -> tuple[str, tuple[str, ...]]:
 def recipe(model: xgb.Booster, label: str) -> tuple[FeaturesConfig, dict[str, list[str]]]:
     """(the features that the model itself carries, their categories), to encode rows that have this ``label``."""
     known = categories(model)
-    derive = json.loads(model.attr(DERIVE) or "{}")
-    columns = [name for name in model.feature_names or [] if name not in derive]
-    features = FeaturesConfig(
-        label=label,
-        categorical=tuple(name for name in columns if name in known),
-        numeric=tuple(name for name in columns if name not in known),
-        derive=derive,
-    )
-    return features, known
+    carried = json.loads(model.attr(FEATURES) or "{}")
+    made = {*carried.get("derive", ()), *carried.get("python", {}).get("features", ())}
+    columns = [name for name in model.feature_names or [] if name not in made]
+    features = {
+        "label": label,
+        "categorical": [name for name in columns if name in known],
+        "numeric": [name for name in columns if name not in known],
+        **carried,
+    }
+    return FeaturesConfig.model_validate(features), known
 
 
 def importance(model: xgb.Booster) -> list[dict[str, Any]]:
@@ -193,7 +194,7 @@ def _keys(document: Any) -> Iterator[str]:
             yield from _keys(value)
 
 
-def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...], derive: Mapping[str, Any]) -> bytes:
+def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...], carried: Mapping[str, Any]) -> bytes:
     """The first ``rounds`` rounds as UBJ. XGBoost's own slice loses the categories, so they are put back."""
     import xgboost as xgb
 
@@ -203,8 +204,8 @@ def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...],
     found = xgb.Booster(model_file=bytearray(json.dumps(cut).encode()))
     if task != "binary":
         found.set_attr(**{TASK: task, CLASSES: json.dumps(classes)})
-    if derive:
-        found.set_attr(**{DERIVE: json.dumps(derive)})
+    if carried:
+        found.set_attr(**{FEATURES: json.dumps(carried)})
     return bytes(found.save_raw("ubj"))
 
 

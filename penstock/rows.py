@@ -17,6 +17,7 @@ from penstock.column_arrays import Coded, Given, Numbers, Times
 from penstock.derive import Step, codes, derived
 from penstock.fields import MISSING, Field, Time, field
 from penstock.inputs import from_column, from_values
+from penstock.python_features import function
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,8 +179,11 @@ class _Recipe:
 
     def __init__(self, spec: dict[str, Any], columns: Sequence[Field], reject: bool) -> None:
         self.features: tuple[str, ...] = tuple(spec["features"])
-        self._steps = [Step.read(plain) for plain in spec["steps"]]
+        self._steps = [Step.read(plain, spec["source"]) for plain in spec["steps"]]
         self._categories: dict[str, list[str]] = spec["categories"]
+        for step in self._steps:
+            if step.operation == "python":
+                function(step.how["call"], step.how["source"])  # what cannot be loaded is no server
         self._direct = len(self.features) - len(self._steps)
         self._reject = reject
         names = {name for step in self._steps for name in step.columns}

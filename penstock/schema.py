@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from penstock.columns import Column, Part
 from penstock.config import FeaturesConfig, PackageConfig
-from penstock.derive_config import steps_of
+from penstock.derive_config import KINDS, TYPES, steps_of
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.task_type import BINARY, TASK_TYPES, TaskType
@@ -91,9 +91,14 @@ def require_columns(
     }
     for name, one in features.derive.items():
         used[f"features.derive.{name}"] = list(one.columns)
+    if features.python:
+        for asked in KINDS:
+            of_kind = [name for name, its in features.python.columns.items() if its == asked]
+            used[f"features.python.columns ({asked})"] = of_kind
     numbers = (*INTEGERS, *FLOATS)
     kinds: dict[str, tuple[str, ...]] = {
         **{f"features.derive.{name}": one.types for name, one in features.derive.items()},
+        **{f"features.python.columns ({asked})": TYPES[asked] for asked in KINDS},
         "features.categorical": ("String",),
         "features.numeric": (*numbers, "Boolean"),
         "data.outliers": numbers,
@@ -114,12 +119,13 @@ def require_columns(
                     f"`{key}` names `{name}`, which is {kind}.",
                     where=where,
                     allowed=", ".join(wanted),
-                    next_step="move it" if not key.startswith("features.derive") else "another column, or operation",
+                    next_step="move it" if key in ("features.categorical", "features.numeric") else "name another",
                 )
-    taken = [name for name in features.derive if name in columns]
+    taken = [step.name for step in steps_of(features) if step.name in columns]
     if taken:
+        key = "derive" if taken[0] in features.derive else "python"
         raise ConfigError(
-            f"`features.derive` has a feature `{taken[0]}`, and so is a column called.",
+            f"`features.{key}` has a feature `{taken[0]}`, and so is a column called.",
             where=where,
             allowed="a name that no column has",
             next_step="call the feature something else",
@@ -172,10 +178,11 @@ def compile_spec(
             "description": column.description or column.title or "",
             **({"unit": "ms"} if column.dtype.startswith("Datetime") and "'ms'" in column.dtype else {}),
         })  # fmt: skip
-    steps = steps_of(features.derive)
+    steps = steps_of(features)
     recipe = {
         "features": list(features.names),
         "steps": [step.plain() for step in steps],
+        "source": features.python.source if features.python else "",
         "categories": {step.name: categories[step.name] for step in steps if step.text},
     }
     return {
@@ -185,5 +192,5 @@ def compile_spec(
         "unknown_category": package.unknown_category,
         "max_rows": package.max_rows,
         "max_body_bytes": int(package.max_body_mb * 1e6),
-        **({"recipe": recipe} if features.derive else {}),
+        **({"recipe": recipe} if steps else {}),
     }

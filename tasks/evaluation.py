@@ -80,7 +80,7 @@ def _why_incomparable(booster: xgb.Booster, features: FeaturesConfig, classes: t
     if gone:
         return f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"
     other = [name for kind in KINDS for name in asks.inputs_of(kind) if name not in features.inputs_of(kind)]
-    if asks.derive and other:
+    if asks.carried and other:
         return f"it needs {', '.join(other)} as another type than {'it is' if len(other) == 1 else 'they are'} now"
     task, known = learnt(booster)
     if task != target.task:

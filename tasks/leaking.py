@@ -30,8 +30,8 @@ def measure_features(splits: Splits, features: FeaturesConfig, task: TaskName) -
         one = _alone(features, name)
         found[name] = alone_on(
             task,
-            (_values(splits.train, one, known), train),
-            (_values(splits.test, one, known), test),
+            (_values(splits.train, one, name, known), train),
+            (_values(splits.test, one, name, known), test),
             len(splits.classes),
             ordered=name not in features.texts,
         )
@@ -48,17 +48,17 @@ def _alone(features: FeaturesConfig, name: str) -> FeaturesConfig:
     """As if there were no other feature than ``name``."""
     mine = {key: tuple(each for each in getattr(features, key) if each == name) for key in ("categorical", "numeric")}
     derive = {each: one for each, one in features.derive.items() if each == name}
-    return features.model_copy(update={**mine, "derive": derive})
+    python = features.python if features.python and name in features.python.features else None
+    return features.model_copy(update={**mine, "derive": derive, "python": python})
 
 
-def _values(ref: FileRef, feature: FeaturesConfig, known: dict[str, list[str]]) -> np.ndarray:
+def _values(ref: FileRef, feature: FeaturesConfig, name: str, known: dict[str, list[str]]) -> np.ndarray:
     """Numbers, NaN where missing; or the place of each category among those of training, from 1: 0 is missing."""
     import numpy as np
     import polars as pl
 
     rows = pl.read_parquet(store.locate(ref), columns=list(feature.inputs))
-    [name] = feature.names
-    if name in feature.numeric:  # as it is: a float32 is no better at telling
+    if feature.numeric:  # as it is: a float32 is no better at telling
         return _thinned(rows[name]).cast(pl.Float64).fill_null(np.nan).to_numpy()
     values = encode_frame(rows.gather_every(_step(len(rows))), feature, known)[name]
     if not feature.texts:

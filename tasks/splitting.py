@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "validation", "test")
 BATCH = 131_072  # rows of a row group: what is in memory at a time
 ROW = "__row__"
+SAMPLE = 100  # training rows on which a function of the project is tried row by row
 
 
 @task(libraries=("polars", "pyarrow", "numpy"))
@@ -42,7 +43,7 @@ def split_dataset(
     """
     import polars as pl
 
-    from penstock.features import categories_of
+    from penstock.features import categories_of, require_row_by_row
 
     part = _parts(dataset, checked, features, split, split.of(features, task))
     last = _last_values(dataset, part, features, split) if task == "regression" and features.time else None
@@ -55,6 +56,8 @@ def split_dataset(
     rows = {name: int((part == number).sum()) for number, name in enumerate(NAMES)}
     labels = {name: _label_facts(ref, features.label, task) for name, ref in zip(NAMES, refs, strict=True)}
     classes = _require_learnable(labels, rows, features.label, task)
+    if features.python:
+        require_row_by_row(_sample(refs[0], features), features)
     return Splits(
         train=refs[0],
         validation=refs[1],
@@ -226,6 +229,15 @@ def _widen(times: dict[str, list[str]], name: str, column: pl.Series) -> None:
     first, last = str(column.min()), str(column.max())
     known = times.setdefault(name, [first, last])
     times[name] = [min(known[0], first), max(known[1], last)]
+
+
+def _sample(train: FileRef, features: FeaturesConfig) -> pl.DataFrame:
+    """SAMPLE rows, spread over the split."""
+    import polars as pl
+
+    scan = pl.scan_parquet(store.locate(train)).select(features.inputs)
+    rows = scan.select(pl.len()).collect().item()
+    return scan.gather_every(max(1, rows // SAMPLE)).head(SAMPLE).collect()
 
 
 def _summary(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 from penstock.config import FeaturesConfig
-from penstock.derive_config import plain
 from penstock.model import fit, needs_external_memory
 from penstock.refs import Model, Splits
 from penstock.task_type import LOSSES
@@ -36,7 +35,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
             train,
             threads=settings().cpus,
             classes=splits.classes,
-            derive=plain(features.derive),
+            carried=features.carried,
             weights=class_weights(splits, train),
             cache_prefix=f"{folder}/matrix" if folder else None,
             binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training

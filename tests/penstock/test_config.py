@@ -90,6 +90,16 @@ WRONG = {  # what is added to a section, the key that has to be named, what is a
     "features      ": ("derive: {was: {log: late}}", "`derive.was` needs `late`", "mapping with"),
     "features       ": ("derive: {a: {log: distance}, b: {log: a}}", "derive.b", "derived itself"),
     "features        ": ("derive: {distance: {log: distance}}", "`derive.distance` is called", "mapping with"),
+    "features         ": (
+        "python: {call: parts, columns: {distance: number}, features: [far]}",
+        "features.python.call",
+        "text like",
+    ),
+    "features          ": (
+        "python: {call: a:b, columns: {late: number}, features: [far]}",
+        "`python.columns` has `late`",
+        "a mapping of text to number",
+    ),
     "split": ("test: 0.7", "split.test", "a number above 0 below 0.5"),
     "split ": ("by: tme", "split.by", "time, random, stratified or group"),
     "train": ("task: ranking", "train.task", "binary, multiclass or regression"),

@@ -43,6 +43,21 @@ TYPES = {
     "small": pl.UInt8(), "flag": pl.Boolean(), "word": pl.String(), "size": pl.Float64(), "late": pl.Boolean(),
 }  # fmt: skip
 NUMBERS, TIMES = ("single", "double", "whole", "small", "size"), ("at", "day", "milli", "nano")
+PYTHON = {
+    "call": "made:make",
+    "columns": {"single": "number", "word": "text", "at": "time"},
+    "features": ["half", "letters", "night"],
+    "source": """
+import numpy as np
+
+def make(columns):
+    at = columns["at"]
+    night = (at.astype("datetime64[h]").astype(int) % 24 < 6) & ~np.isnat(at)
+    letters = [np.nan if text is None else len(text) for text in columns["word"]]
+    columns["single"] /= 2  # its own copy
+    return {"half": columns["single"], "letters": np.array(letters, float), "night": night}
+""",
+}
 WORDS = ["", "AA", "UA", "12", " 7.5 ", "-1e3", "1e999", "1_000", "nan", "Ärger", "other", "rest"]
 FLOATS = [0.0, -0.0, 0.1, -1.0, 1.0, 3.7, 1e-45, 1e-320, 1e30, -3.4e38, 3.4028234663852886e38, 16_777_217.0, 1 / 3]
 
@@ -115,7 +130,11 @@ def cases(draw: Any) -> tuple[pl.DataFrame, pl.DataFrame, FeaturesConfig]:
     """Training rows, rows that are asked, and what is made of them."""
     derive = {f"d{number}": one for number, one in enumerate(draw(st.lists(operations(), min_size=1, max_size=6)))}
     features = FeaturesConfig(
-        label="late", categorical=draw(st.sampled_from([(), ("word",)])), numeric=("size", "flag"), derive=derive
+        label="late",
+        categorical=draw(st.sampled_from([(), ("word",)])),
+        numeric=("size", "flag"),
+        derive=derive,
+        python=draw(st.sampled_from([None, PYTHON])),
     )
     return draw(frames(draw(st.integers(1, 20)))), draw(frames(draw(st.integers(1, 20)))), features
 

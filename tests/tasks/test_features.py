@@ -20,6 +20,7 @@ from tasks.model_server import running_server, unpacked
 from tasks.project import load_project
 from tasks.samples import json_rows, sample_rows
 from tasks.serving_env import serving_python
+from tasks.splitting import split_dataset
 from tests.trained import Client, Trained
 
 DERIVE = {
@@ -138,3 +139,73 @@ def test_a_recipe_that_the_schema_does_not_bear_is_refused(checkout, derive, sai
     with pytest.raises(ConfigError) as caught:
         load_project("tiny")
     assert said in caught.value.what and caught.value.allowed
+
+
+FUNCTION = """\
+import numpy as np
+
+
+def make(columns):
+    hour = columns["at"].astype("datetime64[h]").astype(int) % 24
+    return {"night": hour < 6, "root": np.sqrt(columns["size"])}
+"""
+PYTHON = {
+    "call": "parts.tiny_features:make",
+    "columns": {"size": "number", "at": "time"},
+    "features": ["night", "root"],
+}
+
+
+def with_function(checkout, text: str = FUNCTION) -> None:
+    path = checkout.root / "parts" / "tiny_features.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    checkout.change(features={"derive": {"log_size": {"log": "size"}}, "python": PYTHON})
+
+
+def test_a_function_of_the_checkout_is_part_of_the_model_and_of_its_package(checkout, monkeypatch):
+    with_function(checkout)
+    trained = Trained(monkeypatch)
+    assert trained.project.features.names == ("color", "size", "seats", "wet", "log_size", "night", "root")
+    package = trained.package()
+    (checkout.root / "parts" / "tiny_features.py").unlink()  # a server has it all
+    assert trained.check(package).max_difference == 0.0
+    bento = unpacked(package)
+    with running_server(bento, serving_python(bento / "src" / "requirements.txt")) as server:
+        _, body, _ = Client(server.address)("GET", "/v1/model")
+    assert "root" in json.loads(body)["schema"]["recipe"]["features"] and b"np.sqrt" not in body
+    carried, _ = recipe(load(store.read_bytes(trained.model.booster)), "late")
+    assert carried.python == trained.project.features.python
+    recorded = json.loads(json.dumps(trained.project.model_dump(mode="json", by_alias=True), sort_keys=True))
+    assert Project.model_validate(recorded) == trained.project
+
+    with_function(checkout, FUNCTION.replace("< 6", "< 7"))
+    keys = [split_dataset.key({"features": project.features})[0] for project in (trained.project, load_project("tiny"))]
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FUNCTION.replace('columns["size"])}', 'columns["size"]) - columns["size"].mean()}'), "`root` of"),
+        (FUNCTION.replace("< 6", "< 1 // 0"), "did not make its features"),
+    ],
+)
+def test_a_function_that_would_be_skew_stops_training(checkout, monkeypatch, text, said):
+    with_function(checkout, text)
+    with pytest.raises(ConfigError) as caught:
+        Trained(monkeypatch)
+    assert said in caught.value.what and caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("import polars\n" + FUNCTION, "line 1 imports polars"), ("", "it has no function `make`"), (None, "there is no")],
+)
+def test_a_function_that_cannot_be_packaged_is_refused_at_once(checkout, text, said):
+    with_function(checkout, text or "")
+    if text is None:
+        (checkout.root / "parts" / "tiny_features.py").unlink()
+    with pytest.raises(ConfigError) as caught:
+        load_project("tiny")
+    assert said in caught.value.found
