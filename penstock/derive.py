@@ -75,11 +75,10 @@ def derived(
             yield step, found if isinstance(found, Coded) else np.where(np.abs(found) <= FLOAT32, found, np.nan)
 
 
-def codes(found: Coded, categories: Sequence[str]) -> np.ndarray:
-    """For each row the place of its text among ``categories``, as float32; NaN where it is none of them, or missing."""
+def codes(found: Coded, places: Mapping[str, float]) -> np.ndarray:
+    """For each row the place of its text among the categories, as float32; NaN where it is none of them, or missing."""
     import numpy as np
 
-    places = {text: float(place) for place, text in enumerate(categories)}
     of_distinct = np.array([*(places.get(text, np.nan) for text in found.distinct), np.nan], np.float32)
     return np.asarray(of_distinct[found.index])
 
@@ -149,9 +148,9 @@ def _cast(step: Step, given: list[Any], _: Sequence[str]) -> np.ndarray | Coded:
     if not step.text:
         numbers = [_number(text) for text in values.distinct]
         return np.asarray(np.array([*numbers, np.nan], np.float64)[values.index])
-    distinct, index = np.unique(values, return_inverse=True)  # NaN, if any, is one and the last
-    present = distinct[~np.isnan(distinct)]
-    return Coded([str(int(value)) for value in present.tolist()], np.where(index < len(present), index, -1))
+    places: dict[float, int] = {}
+    index = [-1 if value != value else places.setdefault(value, len(places)) for value in values.tolist()]  # NaN: none
+    return Coded([str(int(value)) for value in places], np.array(index, np.int64))
 
 
 def _number(text: str) -> float:

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def from_values(column: Field, values: Sequence[Any]) -> np.ndarray | Coded:
-    """Of one field's values in a few or many rows, all of them valid; see `penstock.derive`."""
+def from_values(column: Field, values: Sequence[Any], read: Any = None) -> np.ndarray | Coded:
+    """Of one field's values in a few or many rows, all of them valid; see `penstock.derive`.
+
+    ``read``: what `Field.one` gave of each, where that is known: a text is parsed once.
+    """
     import numpy as np
 
     if isinstance(column, Time):
-        return moments([None if value is None else column.present(value) for value in values])
+        known = [column.one(value) for value in values] if read is None else read
+        return moments([None if one != one else one for one in known])  # NaN: there is none
     if isinstance(column, Category):
         places: dict[Any, int] = {None: -1}
         index = [places.setdefault(value, len(places) - 1) for value in values]

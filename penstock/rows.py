@@ -93,7 +93,9 @@ class RowReader:
                     unknown[column.name] = strangers
         found.refuse()
         if self._recipe:
-            arrays = {column.name: from_values(column, given[place]) for place, column in self._recipe.needed}
+            arrays = {
+                column.name: from_values(column, given[place], columns[place]) for place, column in self._recipe.needed
+            }
             columns = self._recipe.features_of(columns, arrays, unknown, found)
         if few:
             return Encoded(np.ascontiguousarray(np.array(columns, np.float32).T), unknown)
@@ -181,6 +183,9 @@ class _Recipe:
         self.features: tuple[str, ...] = tuple(spec["features"])
         self._steps = [Step.read(plain, spec["source"]) for plain in spec["steps"]]
         self._categories: dict[str, list[str]] = spec["categories"]
+        self._places = {
+            name: {text: float(place) for place, text in enumerate(texts)} for name, texts in self._categories.items()
+        }
         for step in self._steps:
             if step.operation == "python":
                 function(step.how["call"], step.how["source"])  # what cannot be loaded is no server
@@ -201,7 +206,7 @@ class _Recipe:
             if not isinstance(values, Coded):
                 features.append(values.astype(np.float32))
                 continue
-            features.append(codes(values, self._categories[step.name]))
+            features.append(codes(values, self._places[step.name]))
             strangers = np.flatnonzero(np.isnan(features[-1]) & (values.index >= 0)).tolist()
             if strangers and self._reject:
                 for row in strangers:

@@ -21,8 +21,10 @@ def microseconds(text: str) -> int:
     """Of an ISO 8601 text, a date alone being its midnight. Raises ValueError. What is finer is cut off."""
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            moment = moment.replace(tzinfo=None) - (moment.utcoffset() or (EPOCH - EPOCH))
+        offset = moment.utcoffset()
+        if offset is not None:
+            moment = moment.replace(tzinfo=None)
+            moment = moment - offset if offset else moment
     except OverflowError:
         raise ValueError("outside of the years 1 to 9999") from None
     since = moment - EPOCH
