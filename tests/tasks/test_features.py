@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from penstock.comparison import changes
 from penstock.config import Project
 from penstock.errors import ConfigError
 from penstock.model import load, recipe
@@ -209,3 +210,9 @@ def test_a_function_that_cannot_be_packaged_is_refused_at_once(checkout, text, s
     with pytest.raises(ConfigError) as caught:
         load_project("tiny")
     assert said in caught.value.found
+
+
+def test_the_source_of_a_function_is_named_by_its_hash_where_releases_are_compared():
+    [change] = changes({"python": {"source": FUNCTION}}, {"python": {"source": FUNCTION.replace("6", "7")}})
+    assert change.key == "python.source" and change.before != change.after
+    assert change.before.startswith("6 lines, ")
