@@ -12,6 +12,7 @@ from penstock.section import Section
 
 if TYPE_CHECKING:
     from penstock.config import FeaturesConfig
+    from penstock.python_config import PythonFeatures
 
 FeatureName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]{0,63}$")]
 Kind = Literal["number", "text", "time"]
@@ -152,5 +153,12 @@ def steps_of(features: FeaturesConfig) -> tuple[Step, ...]:
     """How the features that are no columns are computed, in the model's order."""
     return (
         *(one.step(name) for name, one in features.derive.items()),
-        *(features.python.steps() if features.python else ()),
+        *(function_steps(features.python) if features.python else ()),
     )
+
+
+def function_steps(python: PythonFeatures) -> tuple[Step, ...]:
+    """One for each feature; `penstock.derive` calls the function once."""
+    times = [name for name, kind in python.columns.items() if kind == "time"]
+    how = {"call": python.call, "features": list(python.features), "times": times, "source": python.source}
+    return tuple(Step(name, "python", tuple(python.columns), False, how) for name in python.features)

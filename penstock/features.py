@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.column_arrays import Coded
 from penstock.derive import Step, derived, learnt
-from penstock.derive_config import steps_of
+from penstock.derive_config import function_steps, steps_of
 from penstock.errors import ConfigError
 from penstock.python_features import FunctionError, other_rows_matter
 from penstock.times import microseconds, moments, moments_of_unit
@@ -132,7 +132,7 @@ def require_row_by_row(frame: pl.DataFrame, features: FeaturesConfig) -> None:
     python = features.python
     if python is None or frame.is_empty():
         return
-    columns = columns_of(frame, python.steps()[:1])
+    columns = columns_of(frame, function_steps(python)[:1])
     try:
         feature = other_rows_matter(python.call, python.source, columns, python.features)
     except FunctionError as error:

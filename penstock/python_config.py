@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from penstock.derive import Step
 from penstock.derive_config import FeatureName, Kind
 from penstock.section import Section
 from penstock.source_config import CALL
@@ -39,12 +38,6 @@ class PythonFeatures(Section):
 
     def cache_token(self) -> Any:
         return [self.call, self.columns, self.features, self.source]
-
-    def steps(self) -> tuple[Step, ...]:
-        """One for each feature; `penstock.derive` calls the function once."""
-        times = [name for name, kind in self.columns.items() if kind == "time"]
-        how = {"call": self.call, "features": list(self.features), "times": times, "source": self.source}
-        return tuple(Step(name, "python", tuple(self.columns), False, how) for name in self.features)
 
     def problem(self) -> str:
         """Why ``source`` cannot be the function's; "" if nothing is against it. It is not run."""

@@ -21,6 +21,7 @@ from tasks.model_server import running_server, unpacked
 from tasks.project import load_project
 from tasks.samples import json_rows, sample_rows
 from tasks.serving_env import serving_python
+from tasks.source import closure
 from tasks.splitting import split_dataset
 from tests.trained import Client, Trained
 
@@ -216,3 +217,9 @@ def test_the_source_of_a_function_is_named_by_its_hash_where_releases_are_compar
     [change] = changes({"python": {"source": FUNCTION}}, {"python": {"source": FUNCTION.replace("6", "7")}})
     assert change.key == "python.source" and change.before != change.after
     assert change.before.startswith("6 lines, ")
+
+
+def test_what_makes_a_feature_is_in_the_identity_of_what_is_made_with_it():
+    for module in ("tasks.splitting", "tasks.training", "tasks.evaluation", "tasks.packaging"):
+        files = {"derive", "derive_config", "features", "python_config", "python_features", "times"}
+        assert {f"penstock/{name}.py" for name in files} <= set(closure(module)), module
