@@ -10,11 +10,14 @@ from types import NoneType, UnionType
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticUndefined
 
 from penstock.behaviour_config import BehaviourTest, Direction, Example, Invariance
 from penstock.config import Bound, Project
+from penstock.derive_config import Derived
 from penstock.fairness_config import FairnessRule
+from penstock.python_config import PythonFeatures
 from penstock.source_config import SourceConfig, SqlConfig
 from penstock.tune_config import Dimension
 from penstock.yaml_errors import without_none
@@ -43,6 +46,10 @@ def page() -> str:
             if name == "data":
                 for title, part in (("data.source", SourceConfig), ("data.source.sql", SqlConfig)):
                     parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
+            if name == "features":
+                parts += [f"### features.derive.NAME\n\n{inspect.cleandoc(Derived.__doc__ or '')}\n", _table(Derived)]
+                doc = inspect.cleandoc(PythonFeatures.__doc__ or "")
+                parts += [f"### features.python\n\n{doc}\n", _table(PythonFeatures)]
             if name == "tune":
                 parts += [
                     f"### A parameter of tune.space\n\n{inspect.cleandoc(Dimension.__doc__ or '')}\n",
@@ -60,6 +67,8 @@ def page() -> str:
 def _table(section: type[BaseModel]) -> str:
     rows = ["| key | what | values | default |", "|---|---|---|---|"]
     for key, field in section.model_fields.items():
+        if any(isinstance(rule, SkipJsonSchema) for rule in field.metadata):
+            continue  # nothing that a file says
         text = (field.description or _summary(field)).replace("|", "\\|")
         rows.append(f"| `{field.alias or key}` | {text} | {_values(field)} | {_default(field)} |")
     return "\n".join(rows) + "\n"

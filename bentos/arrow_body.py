@@ -11,9 +11,11 @@ import struct
 from typing import Any
 
 from bentos.refusal import Refusal
-from penstock.rows import LONGEST_NAME, Coded, Numbers, Problem, RowErrors
+from penstock.column_arrays import Coded, Given, Numbers, Times
+from penstock.rows import LONGEST_NAME, Problem, RowErrors
+from penstock.times import moments_of_unit
 
-Columns = dict[str, Numbers | Coded]
+Columns = dict[str, Given]
 CONTINUES = b"\xff\xff\xff\xff"
 DICTIONARY_BATCH, RECORD_BATCH = 2, 3  # of the format's union MessageHeader
 TOO_LONG = "the texts of one column have more than {} bytes"
@@ -144,7 +146,7 @@ def _check_views(column: Any, most: int) -> None:
             raise ValueError(TOO_LONG.format(most))
 
 
-def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
+def _column(name: str, column: Any, limit: int) -> Given:
     import numpy as np
     import pyarrow as pa
 
@@ -158,6 +160,12 @@ def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
             array = array.cast(pa.float32())
         missing = array.is_null().to_numpy(zero_copy_only=False)
         return Numbers((array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False), missing)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        if pa.types.is_date(kind):
+            array = array.cast(pa.timestamp("ms"))
+        missing = array.is_null().to_numpy(zero_copy_only=False)
+        whole = array.cast(pa.int64()).fill_null(0).to_numpy()
+        return Times(moments_of_unit(whole, array.type.unit, missing))
     coded = pa.types.is_dictionary(kind)
     values = kind.value_type if coded else kind
     if pa.types.is_string_view(values) and coded:
@@ -165,7 +173,7 @@ def _column(name: str, column: Any, limit: int) -> Numbers | Coded:
     elif pa.types.is_string_view(values):
         array = array.cast(pa.large_string())
     elif not (pa.types.is_string(values) or pa.types.is_large_string(values)):
-        said = f"must be numbers, texts or truth values, not {str(kind)[:60]}"
+        said = f"must be numbers, texts, truth values or times, not {str(kind)[:60]}"
         raise RowErrors([Problem(0, name, said)], 1)
     if not coded:
         array = array.dictionary_encode()

@@ -73,8 +73,8 @@ def html(about: dict[str, Any], spec: dict[str, Any], release: str) -> str:
 
 
 def _kind(column: dict[str, Any]) -> str:
-    if column["categories"] is not None:
-        return "text"
+    if column["dtype"] in ("String", "Date", "Datetime"):
+        return {"String": "text", "Date": "date", "Datetime": "time"}[column["dtype"]]
     return "true or false" if column["dtype"] == "Boolean" else str(column["dtype"])
 
 

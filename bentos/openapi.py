@@ -57,7 +57,7 @@ def document(about: dict[str, Any], spec: dict[str, Any], release: str) -> dict[
         "/v1/predict": _post("predict", answers.summary, "Prediction", "Predictions", spec["max_rows"], example),
         "/v1/explain": _post(
             "explain",
-            f"What each field adds to the {answers.margin} of each row",
+            f"What each feature adds to the {answers.margin} of each row",
             "Explanation",
             "Explanations",
             min(EXPLAINED, spec["max_rows"]),
@@ -119,7 +119,7 @@ def _answers(spec: dict[str, Any], answers: Answers) -> dict[str, Any]:
         return {"type": "array", "items": items}
 
     number = {"type": "number"}
-    names = [column["name"] for column in spec["columns"]]
+    names = spec["recipe"]["features"] if "recipe" in spec else [column["name"] for column in spec["columns"]]
     parts = {"type": "object", "properties": dict.fromkeys(names, number), "required": names}
     predictions = {name: several(items) for name, items in answers.schema().items()}
     explanations = {"contributions": several(parts), "bias": several(number), "margins": several(number)}

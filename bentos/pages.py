@@ -57,7 +57,10 @@ class Pages:
         return Page(name, once)
 
     def _model(self) -> Reply:
-        facts = {**self._about, "release": self._release, "labels": self._labels, "schema": self._spec}
+        schema = dict(self._spec)
+        if "recipe" in schema:  # the source of a function is not for clients
+            schema["recipe"] = {name: part for name, part in schema["recipe"].items() if name != "source"}
+        facts = {**self._about, "release": self._release, "labels": self._labels, "schema": schema}
         return json_reply(200, facts)
 
     def _document(self) -> dict[str, Any]:

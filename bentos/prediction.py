@@ -58,7 +58,7 @@ class Predictions:
         return reply
 
     def explain(self, body: bytes, kind: bytes, origin: Origin) -> Reply:
-        """Per row: what each field adds to the margin, and the bias; their sum is the margin."""
+        """Per row: what each feature adds to the margin, and the bias; their sum is the margin."""
         try:
             encoded, _ = self._read(body, kind, min(EXPLAINED, self._scorer.spec["max_rows"]))
             parts, margins = self._scorer.contributions(encoded.matrix)
@@ -67,7 +67,7 @@ class Predictions:
             return self.refused(refusal, origin, None)
         except NotFiniteError:
             return self.failed("the model gave a contribution that is not a finite number", origin)
-        names = self._scorer.reader.names
+        names = self._scorer.reader.features
         values = parts[:, :-1].tolist()
         metrics.ROWS.inc(len(margins))
         return json_reply(

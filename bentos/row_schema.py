@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.fields import FLOAT32, FLOATS, INTEGERS
 
+TIMES = {"Date": "date", "Datetime": "date-time"}
 KNOWN_SHOWN = 50  # categories that a description names
 BOUNDS = {
     "greater_than_or_equal_to": "minimum",
@@ -31,6 +32,8 @@ def row_schema(spec: dict[str, Any]) -> dict[str, Any]:
 def _field(column: dict[str, Any], reject: bool) -> dict[str, Any]:
     checks: dict[str, Any] = column["checks"]
     schema: dict[str, Any] = {"type": "boolean" if column["dtype"] == "Boolean" else "string"}
+    if column["dtype"] in TIMES:
+        schema |= {"format": TIMES[column["dtype"]]}
     if column["dtype"] in INTEGERS or column["dtype"] in FLOATS:
         whole = column["dtype"] in INTEGERS
         low, high = INTEGERS[column["dtype"]] if whole else (-FLOAT32, FLOAT32)

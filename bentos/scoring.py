@@ -30,10 +30,10 @@ class Scorer:
         self.reader = RowReader(self.spec)
         self.booster = xgb.Booster(model_file=str(folder / "model.ubj"))
         self.booster.set_param({"nthread": 1})  # one row costs more to share among threads than to score
-        if tuple(self.booster.feature_names or ()) != self.reader.names:
+        if tuple(self.booster.feature_names or ()) != self.reader.features:
             raise ValueError("the booster's features are not those of the schema, or in another order")
         self.answers = answers_of(self.about)
-        empty = np.full((1, len(self.reader.names)), np.nan, np.float32)
+        empty = np.full((1, len(self.reader.features)), np.nan, np.float32)
         self.booster.inplace_predict(empty, validate_features=False)  # the first call is slow
 
     def scores(self, matrix: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ class Scorer:
 
         rows = xgb.DMatrix(
             matrix,
-            feature_names=list(self.reader.names),
+            feature_names=list(self.reader.features),
             feature_types=self.booster.feature_types,
             enable_categorical=True,
             nthread=1,

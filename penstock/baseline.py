@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import EvaluateConfig, FeaturesConfig
-from penstock.features import encode_frame
+from penstock.features import categories_of, encode_frame
 from penstock.intervals import auc_interval
 from penstock.judge import judge_of
 from penstock.task_type import MetricName, Target, TaskName
@@ -110,7 +110,7 @@ def _tried(
     import xgboost as xgb
 
     params = {**PARAMS, "objective": objective, "nthread": threads} | ({"num_class": len(classes)} if classes else {})
-    table = encode_frame(rows, features, _categories(rows, features))
+    table = encode_frame(rows, features, categories_of(rows.lazy(), features))
     score = np.full((len(rows), len(classes)) if classes else len(rows), np.nan, np.float32)
     for learn, ask in folds:
         data = xgb.DMatrix(table[learn], label[learn].astype(np.float32), enable_categorical=True, nthread=threads)
@@ -185,7 +185,3 @@ def _folds(rows: pl.DataFrame, features: FeaturesConfig, split_by: str, label: n
     _, counts = np.unique(label, return_counts=True)
     folds = min(FOLDS, int(counts.min()))
     return StratifiedKFold(folds, shuffle=True, random_state=7).split(label, label) if folds > 1 else []
-
-
-def _categories(rows: pl.DataFrame, features: FeaturesConfig) -> dict[str, list[str]]:
-    return {name: sorted(rows[name].drop_nulls().unique().to_list()) for name in features.categorical}

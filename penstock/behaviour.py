@@ -55,11 +55,13 @@ class Behaviour(Value):
 class Asked:
     """The model that is tested. ``score``: of rows as the dataset has them; (n,), or (n, classes) of a multiclass one.
 
-    ``known``: the training categories of each categorical column, all columns of which are among ``columns``.
+    ``columns``: those that it asks for; ``words``: which of them are texts, or times, which may be ISO 8601 texts;
+    ``known``: the training categories of those that are features themselves.
     """
 
     score: Callable[[pl.DataFrame], np.ndarray]
     columns: tuple[str, ...]
+    words: frozenset[str]
     known: Mapping[str, Sequence[str]]
     classes: tuple[str, ...] = ()
     threshold: float = 0.5
@@ -156,7 +158,7 @@ def _invariance(rule: Invariance, asked: Asked, rows: pl.DataFrame) -> Tried:
 
     if rows.is_empty():
         return Tried()
-    kind = pl.String if rule.feature in asked.known else pl.Float64
+    kind = pl.String if rule.feature in asked.words else pl.Float64
     old = _score(asked, rows, rule.of)
     every = []
     for value in rule.values:
@@ -173,8 +175,8 @@ def _example(rule: Example, asked: Asked) -> Tried:
 
     columns = {
         name: pl.Series(
-            [row.get(name) if name in asked.known else _number(row.get(name)) for row in rule.rows],
-            dtype=pl.String if name in asked.known else pl.Float64,
+            [row.get(name) if name in asked.words else _number(row.get(name)) for row in rule.rows],
+            dtype=pl.String if name in asked.words else pl.Float64,
         )
         for name in asked.columns
     }

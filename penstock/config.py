@@ -12,10 +12,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.alert_config import AlertsConfig
 from penstock.behaviour_config import BehaviourTest, TestName
+from penstock.derive_config import Derived, FeatureName, Kind
 from penstock.errors import ConfigError
 from penstock.fairness_config import FairnessRule
 from penstock.label_config import LabelsConfig
 from penstock.monitor_config import MonitorConfig
+from penstock.python_config import PythonFeatures
 from penstock.release_config import RolloutConfig, ServeConfig
 from penstock.retrain_config import RetrainConfig
 from penstock.section import Fraction, Section
@@ -69,19 +71,63 @@ class FeaturesConfig(Section):
         default=(), description="Text columns; categories are learnt from training rows."
     )
     numeric: tuple[str, ...] = Field(default=(), description="Number and boolean columns; a null is a missing value.")
+    derive: dict[FeatureName, Derived] = Field(
+        default_factory=dict,
+        description="Features that are computed from columns, by name; see [features.md](features.md).",
+    )
+    python: PythonFeatures | None = Field(
+        default=None, description="A function of the checkout for what `derive` cannot say."
+    )
     known_after: tuple[str, ...] = Field(
         default=(), description="Columns known only after the outcome: kept in the data, refused as features."
     )
 
+    @field_validator("derive")
+    @classmethod
+    def _in_order(cls, derive: dict[str, Derived]) -> dict[str, Derived]:
+        """By name: a mapping that was written and read again may have lost its order, and the model has one."""
+        return dict(sorted(derive.items()))
+
     @property
     def names(self) -> tuple[str, ...]:
-        """The model's columns, in the model's order."""
-        return self.categorical + self.numeric
+        """The model's features, in the model's order."""
+        return (*self.categorical, *self.numeric, *self.derive, *(self.python.features if self.python else ()))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The features that are categories."""
+        return (*self.categorical, *(name for name, one in self.derive.items() if one.text))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that a row needs, each once: features that are columns, then those that others come from."""
+        more = (name for one in self.derive.values() for name in one.columns)
+        of_function = self.python.columns if self.python else ()
+        return tuple(dict.fromkeys((*self.categorical, *self.numeric, *more, *of_function)))
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """How features are made that are no columns, as JSON: what a model keeps of it. Empty if there are none."""
+        return self.model_dump(mode="json", include={"derive", "python"}, exclude_defaults=True)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Those of ``inputs`` whose distribution means something: no window has the times that training rows have."""
+        times = self.inputs_of("time")
+        return tuple(name for name in self.inputs if name not in times)
+
+    def inputs_of(self, kind: Kind) -> tuple[str, ...]:
+        """Those of ``inputs`` that are numbers (or truth values), texts or times."""
+        direct: dict[Kind, tuple[str, ...]] = {"text": self.categorical, "number": self.numeric, "time": ()}
+        more = (name for one in self.derive.values() if one.needs == kind for name in one.columns)
+        of_function = (name for name, its in (self.python.columns if self.python else {}).items() if its == kind)
+        return tuple(dict.fromkeys((*direct[kind], *more, *of_function)))
 
     @model_validator(mode="after")
     def _check(self) -> FeaturesConfig:
         if not self.names:
             raise ValueError("there are no features: name columns under `categorical` or `numeric`")
+        self._check_derived()
         doubled = sorted({name for name in self.names if self.names.count(name) > 1})
         if doubled:
             raise ValueError(f"named more than once: {', '.join(doubled)}")
@@ -89,6 +135,22 @@ class FeaturesConfig(Section):
         if leaks:
             raise ValueError(f"the label and columns of `known_after` cannot be features: {', '.join(leaks)}")
         return self
+
+    def _check_derived(self) -> None:
+        """Raise ValueError for one derived of another, or of what is known too late, or called as a column is."""
+        if self.python:
+            wrong = {self.label, *self.known_after, *self.derive, *self.python.features} & set(self.python.columns)
+            if wrong:
+                raise ValueError(f"`python.columns` has `{min(wrong)}`: the label, known too late, or no column")
+        direct = {*self.categorical, *self.numeric, self.label, self.time, self.group, *self.known_after}
+        for name, one in self.derive.items():
+            if name in direct or name in one.columns:
+                raise ValueError(f"`derive.{name}` is called as a column is: call the feature something else")
+            for column in one.columns:
+                if column in self.derive:
+                    raise ValueError(f"`derive.{name}` needs `{column}`, which is derived itself: name columns only")
+                if column in (self.label, *self.known_after):
+                    raise ValueError(f"`derive.{name}` needs `{column}`, the label or one of `known_after`")
 
 
 class SplitConfig(Section):
@@ -284,9 +346,10 @@ class Project(Section):
             if any(bound.min_gain is not None for bound in bounds.values()) and key == "gate.slices":
                 raise ValueError("`gate.slices`: `min_gain` is for `gate.metrics` only")
         for rule in self.gate.fairness:
-            rule.require((*self.features.names, *self.evaluate.slices), kind.name)
+            rule.require((*self.features.inputs, *self.evaluate.slices), kind.name)
         for name, test in self.behaviour.items():
-            test.require(f"behaviour.{name}", self.features.categorical, self.features.numeric, kind.name)
+            words = self.features.inputs_of("text") + self.features.inputs_of("time")
+            test.require(f"behaviour.{name}", words, self.features.inputs_of("number"), kind.name)
         if self.retrain.metric:
             kind.require_metrics((self.retrain.metric,), "retrain.metric", kind.live)
         if self.tune:

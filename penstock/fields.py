@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.patterns import as_python
+from penstock.times import DAY, microseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,10 +72,13 @@ class Field:
 
 
 class Category(Field):
+    """A text. Without categories it is no feature itself: others are derived from it."""
+
     def __init__(self, spec: dict[str, Any], reject: bool) -> None:
         super().__init__(spec)
         checks = spec["checks"]
-        self.codes = {value: float(code) for code, value in enumerate(spec["categories"])}
+        known = spec["categories"]
+        self.codes = None if known is None else {value: float(code) for code, value in enumerate(known)}
         self.reject = reject
         self.matches: str = checks.get("str_matches", "")
         self.pattern = re.compile(as_python(self.matches)) if self.matches else None
@@ -249,6 +253,42 @@ class Boolean(Field):
         return float(value)
 
 
+class Time(Field):
+    """A time or a date, from which features are derived: microseconds, see `penstock.times`."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__(spec)
+        self.date = spec["dtype"] == "Date"
+        self.unit = 1000 if spec.get("unit") == "ms" else 1  # microseconds that the column tells apart
+
+    def present(self, value: Any) -> int:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a {'date' if self.date else 'time'} as text, not {_kind(value)}")
+        try:
+            found = microseconds(value)
+        except ValueError:
+            found = None
+        if found is None or (self.date and found % DAY):
+            example = "a date, such as 2024-05-31" if self.date else "a time, such as 2024-05-31T18:30:00Z"
+            raise ValueError(f"must be {example} (ISO 8601)")
+        return found - found % self.unit
+
+    def wrong(self, values: np.ndarray) -> np.ndarray:
+        """Which of some times (datetime64[us], NaT: null) are no values of the column (bool)."""
+        import numpy as np
+
+        gone = np.isnat(values)
+        bad: np.ndarray = gone & (not self.nullable)
+        return bad | (~gone & (values.view(np.int64) % DAY != 0)) if self.date else bad
+
+    def cut(self, values: np.ndarray) -> np.ndarray:
+        """``values`` as exactly as the column has them."""
+        import numpy as np
+
+        whole = values.view(np.int64)
+        return np.where(np.isnat(values), whole, whole - whole % self.unit).view(values.dtype)
+
+
 def _float32(value: float) -> float:
     """The nearest float32. Raises OverflowError if there is none."""
     return struct.unpack("f", struct.pack("f", float(value)))[0]  # type: ignore[no-any-return]
@@ -267,6 +307,10 @@ def _inside(bound: float, side: float, itself: bool = True) -> float:
 def field(spec: dict[str, Any], reject: bool) -> Field:
     if spec["categories"] is not None:
         return Category(spec, reject)
+    if spec["dtype"] == "String":
+        return Category(spec, False)
+    if spec["dtype"] in ("Date", "Datetime"):
+        return Time(spec)
     if spec["dtype"] == "Boolean":
         return Boolean(spec)
     if spec["dtype"] in INTEGERS or spec["dtype"] in FLOATS:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from penstock.config import FeaturesConfig
 from penstock.errors import TrainingError
 from penstock.train_config import TrainConfig
 
@@ -25,7 +26,7 @@ Batches = Callable[[], Iterator[tuple["pl.DataFrame", "pl.Series"]]]
 
 # Measured: a QuantileDMatrix of 10 million rows of 20 features peaks 1.5 GB above the process that makes it.
 BYTES_A_CELL = 7.5
-TASK, CLASSES = "penstock.task", "penstock.classes"  # attributes of a booster
+TASK, CLASSES, FEATURES = "penstock.task", "penstock.classes", "penstock.features"  # attributes of a booster
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def fit(
     *,
     threads: int,
     classes: tuple[str, ...] = (),
+    carried: Mapping[str, Any] | None = None,
     weights: Sequence[float] = (),
     cache_prefix: str | None = None,
     binned: Callable[[], None] = lambda: None,
@@ -60,8 +62,9 @@ def fit(
 ) -> Fit:
     """Train with early stopping on the validation rows' loss; ``cache_prefix`` is where external memory goes.
 
-    ``classes``: of a multiclass label, whose numbers count them; they are kept in the booster. ``weights``: of the
-    rows of each class; none: all count the same. ``binned`` is called once between reading the data and the first tree.
+    ``classes``: of a multiclass label, whose numbers count them; they are kept in the booster, and so is
+    ``carried``, how features are computed (JSON). ``weights``: of the rows of each class; none: all count the same.
+    ``binned`` is called once between reading the data and the first tree.
 
     Raises TrainingError when XGBoost refuses the parameters, a loss is not finite, or, with
     ``train.on_no_convergence: fail``, the best iteration is the first or the last.
@@ -112,7 +115,7 @@ def fit(
     [(name, validation_loss)] = history["validation"].items()
     train_loss, best = history["train"][name], booster.best_iteration
     warnings = _convergence(best, validation_loss, train)
-    content = _cut(booster, best + 1, train.task, classes)
+    content = _cut(booster, best + 1, train.task, classes, carried or {})
     return Fit(content, best, len(validation_loss), train_loss, validation_loss, name, warnings)
 
 
@@ -133,6 +136,21 @@ def categories(model: xgb.Booster) -> dict[str, list[str]]:
 def learnt(model: xgb.Booster) -> tuple[str, tuple[str, ...]]:
     """(the task type, the classes by number) that the model itself carries; no classes but of a multiclass model."""
     return model.attr(TASK) or "binary", tuple(json.loads(model.attr(CLASSES) or "[]"))
+
+
+def recipe(model: xgb.Booster, label: str) -> tuple[FeaturesConfig, dict[str, list[str]]]:
+    """(the features that the model itself carries, their categories), to encode rows that have this ``label``."""
+    known = categories(model)
+    carried = json.loads(model.attr(FEATURES) or "{}")
+    made = {*carried.get("derive", ()), *carried.get("python", {}).get("features", ())}
+    columns = [name for name in model.feature_names or [] if name not in made]
+    features = {
+        "label": label,
+        "categorical": [name for name in columns if name in known],
+        "numeric": [name for name in columns if name not in known],
+        **carried,
+    }
+    return FeaturesConfig.model_validate(features), known
 
 
 def importance(model: xgb.Booster) -> list[dict[str, Any]]:
@@ -176,7 +194,7 @@ def _keys(document: Any) -> Iterator[str]:
             yield from _keys(value)
 
 
-def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...]) -> bytes:
+def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...], carried: Mapping[str, Any]) -> bytes:
     """The first ``rounds`` rounds as UBJ. XGBoost's own slice loses the categories, so they are put back."""
     import xgboost as xgb
 
@@ -186,6 +204,8 @@ def _cut(booster: xgb.Booster, rounds: int, task: str, classes: tuple[str, ...])
     found = xgb.Booster(model_file=bytearray(json.dumps(cut).encode()))
     if task != "binary":
         found.set_attr(**{TASK: task, CLASSES: json.dumps(classes)})
+    if carried:
+        found.set_attr(**{FEATURES: json.dumps(carried)})
     return bytes(found.save_raw("ubj"))
 
 

@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,10 @@ def _arrow_rows(stream: bytes) -> list[Any]:
 
     try:
         with pa.ipc.open_stream(stream) as reader:
-            return reader.read_all().to_pylist()  # type: ignore[no-any-return]
+            table = reader.read_all()
+        kinds = [pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for kind in table.schema.types]
+        rows = table.cast(pa.schema(list(zip(table.column_names, kinds, strict=True))), safe=False).to_pylist()
     except (ValueError, OSError, pa.ArrowException):
         return []
+    # times are texts, as in JSON
+    return [{name: one.isoformat() if isinstance(one, date) else one for name, one in row.items()} for row in rows]

@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.fields import MISSING, Field, field
+from penstock.column_arrays import Coded, Given, Numbers, Times
+from penstock.derive import Step, codes, derived
+from penstock.fields import MISSING, Field, Time, field
+from penstock.inputs import from_column, from_values
+from penstock.python_features import function
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,39 +48,18 @@ class RowErrors(ValueError):
 class Encoded:
     """Rows as the model takes them: float32, shape (rows, features), categories as codes, missing as NaN.
 
-    ``unknown``: by column, how many categories were not in the training data and count as missing.
+    ``unknown``: by feature, how many categories were not in the training data and count as missing.
     """
 
     matrix: np.ndarray
     unknown: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """A column of numbers: an array of any integer or float type, and which of its values are null (bool)."""
-
-    values: np.ndarray
-    missing: np.ndarray
-
-    def as_list(self) -> list[Any]:
-        pairs = zip(self.values.tolist(), self.missing.tolist(), strict=True)
-        return [None if missing else value for value, missing in pairs]
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A column of texts or truth values: the distinct ones, and for each row which it is (integers; -1: null)."""
-
-    distinct: list[Any]
-    index: np.ndarray
-
-    def as_list(self) -> list[Any]:
-        values = [*self.distinct, None]  # the last is that of -1
-        return [values[code] for code in self.index.tolist()]
-
-
 class RowReader:
-    """Validates and encodes rows by a compiled specification."""
+    """Validates and encodes rows by a compiled specification.
+
+    ``names``: the fields that a row needs; ``features``: the model's, in its order.
+    """
 
     def __init__(self, spec: dict[str, Any]) -> None:
         if spec["format"] != 1:
@@ -84,6 +67,8 @@ class RowReader:
         reject = spec["unknown_category"] == "reject"
         self._columns = [field(column, reject) for column in spec["columns"]]
         self.names: tuple[str, ...] = tuple(column.name for column in self._columns)
+        self._recipe = _Recipe(spec["recipe"], self._columns, reject) if "recipe" in spec else None
+        self.features = self._recipe.features if self._recipe else self.names
         # the first name twice: of a single one there would be no tuple
         self._all_of: Callable[[Any], Any] = operator.itemgetter(*self.names, self.names[0])
         self.allowed = frozenset(self.names) | frozenset(spec["ignored"])
@@ -96,7 +81,8 @@ class RowReader:
         unknown: dict[str, int] = {}
         found = _Found()
         columns = []
-        for column, values in zip(self._columns, self._by_column(rows), strict=True):
+        given = self._by_column(rows)
+        for column, values in zip(self._columns, given, strict=True):
             known = None if few else column.many(values)
             if known is None:
                 known = found.one_by_one(column, values)
@@ -106,14 +92,16 @@ class RowReader:
                 if strangers:
                     unknown[column.name] = strangers
         found.refuse()
+        if self._recipe:
+            arrays = {
+                column.name: from_values(column, given[place], columns[place]) for place, column in self._recipe.needed
+            }
+            columns = self._recipe.features_of(columns, arrays, unknown, found)
         if few:
             return Encoded(np.ascontiguousarray(np.array(columns, np.float32).T), unknown)
-        matrix = np.empty((len(rows), len(columns)), np.float32)
-        for number, column_values in enumerate(columns):
-            matrix[:, number] = column_values
-        return Encoded(matrix, unknown)
+        return Encoded(_matrix(columns, len(rows)), unknown)
 
-    def read_columns(self, columns: Mapping[str, Numbers | Coded], rows: int) -> Encoded:
+    def read_columns(self, columns: Mapping[str, Given], rows: int) -> Encoded:
         """``read`` for rows that come by column, such as Arrow's; accepts, refuses and encodes the same.
 
         A column that is not there is one of nulls. A name that is no field is reported once, at row 0.
@@ -125,17 +113,18 @@ class RowReader:
             message = "is not a field of this model"
             raise RowErrors([Problem(0, name[:LONGEST_NAME], message) for name in strange[:SHOWN]], len(strange))
         found = _Found()
-        matrix = np.empty((rows, len(self._columns)), np.float32)
         unknown: dict[str, int] = {}
-        for number, column in enumerate(self._columns):
-            given = columns.get(column.name)
-            if given is None:
-                given = Coded([], np.full(rows, -1))
+        encoded: list[Any] = []
+        nothing = Coded([], np.full(rows, -1))
+        for column in self._columns:
+            given = columns.get(column.name, nothing)
             if isinstance(given, Numbers):
                 known = column.array(given.values, given.missing)
-                matrix[:, number] = found.one_by_one(column, given.as_list()) if known is None else known
+                encoded.append(found.one_by_one(column, given.as_list()) if known is None else known)
+            elif isinstance(given, Times):
+                encoded.append(found.times(column, given))
             else:
-                matrix[:, number] = found.coded(column, given)
+                encoded.append(found.coded(column, given))
                 strangers = [
                     code
                     for code, value in enumerate(given.distinct)
@@ -145,9 +134,14 @@ class RowReader:
                 if count:
                     unknown[column.name] = count
         found.refuse()
-        return Encoded(matrix, unknown)
+        if self._recipe:
+            arrays = {
+                column.name: from_column(column, columns.get(column.name, nothing)) for _, column in self._recipe.needed
+            }
+            encoded = self._recipe.features_of(encoded, arrays, unknown, found)
+        return Encoded(_matrix(encoded, rows), unknown)
 
-    def _by_column(self, rows: list[Any]) -> Iterable[Sequence[Any]]:
+    def _by_column(self, rows: list[Any]) -> Sequence[Sequence[Any]]:
         """The values of each feature, None where a row has none. Raises RowErrors for rows that are strange."""
         if set(map(type, rows)) == {dict} and set(map(len, rows)) == {len(self.names)}:
             with contextlib.suppress(KeyError):  # as many fields as features, and each feature: there is no other one
@@ -170,6 +164,59 @@ class RowReader:
             strange += [Problem(number, name[:LONGEST_NAME], message) for name in names[: SHOWN - len(strange)]]
         if total:
             raise RowErrors(strange, total)
+
+
+def _matrix(columns: Sequence[Any], rows: int) -> np.ndarray:
+    """float32, shape (rows, columns)."""
+    import numpy as np
+
+    matrix = np.empty((rows, len(columns)), np.float32)
+    for number, values in enumerate(columns):
+        matrix[:, number] = values
+    return matrix
+
+
+class _Recipe:
+    """The features that are derived from columns. ``needed``: those columns, and their places among all."""
+
+    def __init__(self, spec: dict[str, Any], columns: Sequence[Field], reject: bool) -> None:
+        self.features: tuple[str, ...] = tuple(spec["features"])
+        self._steps = [Step.read(plain, spec["source"]) for plain in spec["steps"]]
+        self._categories: dict[str, list[str]] = spec["categories"]
+        self._places = {
+            name: {text: float(place) for place, text in enumerate(texts)} for name, texts in self._categories.items()
+        }
+        for step in self._steps:
+            if step.operation == "python":
+                function(step.how["call"], step.how["source"])  # what cannot be loaded is no server
+        self._direct = len(self.features) - len(self._steps)
+        self._reject = reject
+        names = {name for step in self._steps for name in step.columns}
+        self.needed = [(place, column) for place, column in enumerate(columns) if column.name in names]
+
+    def features_of(
+        self, encoded: Sequence[Any], arrays: Mapping[str, Any], unknown: dict[str, int], found: _Found
+    ) -> list[Any]:
+        """The columns that are features themselves, of ``encoded``, and the derived ones. Counts ``unknown`` ones;
+        raises RowErrors where they are rejected."""
+        import numpy as np
+
+        features = list(encoded[: self._direct])
+        for step, values in derived(self._steps, arrays, self._categories):
+            if not isinstance(values, Coded):
+                features.append(values.astype(np.float32))
+                continue
+            features.append(codes(values, self._places[step.name]))
+            strangers = np.flatnonzero(np.isnan(features[-1]) & (values.index >= 0)).tolist()
+            if strangers and self._reject:
+                for row in strangers:
+                    found.add(
+                        row, step.columns[0], f"makes `{step.name}` a category that the training data did not have"
+                    )
+            elif strangers:
+                unknown[step.name] = len(strangers)
+        found.refuse()
+        return features
 
 
 class _Found:
@@ -201,6 +248,20 @@ class _Found:
                 self.add(number, column.name, str(error))
                 result.append(MISSING)
         return result
+
+    def times(self, column: Field, given: Times) -> np.ndarray:
+        """Nothing of a float32 can be made of times: `penstock.inputs` takes them as they are."""
+        import numpy as np
+
+        wrong = column.wrong(given.values) if isinstance(column, Time) else np.ones(len(given.values), bool)
+        for row in np.flatnonzero(wrong).tolist():
+            if not isinstance(column, Time):
+                self.add(row, column.name, "must not be a time")
+            else:
+                self.add(
+                    row, column.name, "is required" if np.isnat(given.values[row]) else "must be a date, not a time"
+                )
+        return np.full(len(given.values), np.nan, np.float32)
 
     def coded(self, column: Field, given: Coded) -> np.ndarray:
         """Each distinct value is checked once, however many rows have it."""

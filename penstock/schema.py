@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from penstock.columns import Column, Part
 from penstock.config import FeaturesConfig, PackageConfig
+from penstock.derive_config import KINDS, TYPES, steps_of
 from penstock.errors import ConfigError
 from penstock.fields import FLOATS, INTEGERS
 from penstock.task_type import BINARY, TASK_TYPES, TaskType
@@ -88,8 +89,16 @@ def require_columns(
         "data.outliers": list(watched),
         "labels": list(named),
     }
+    for name, one in features.derive.items():
+        used[f"features.derive.{name}"] = list(one.columns)
+    if features.python:
+        for asked in KINDS:
+            of_kind = [name for name, its in features.python.columns.items() if its == asked]
+            used[f"features.python.columns ({asked})"] = of_kind
     numbers = (*INTEGERS, *FLOATS)
-    kinds = {
+    kinds: dict[str, tuple[str, ...]] = {
+        **{f"features.derive.{name}": one.types for name, one in features.derive.items()},
+        **{f"features.python.columns ({asked})": TYPES[asked] for asked in KINDS},
         "features.categorical": ("String",),
         "features.numeric": (*numbers, "Boolean"),
         "data.outliers": numbers,
@@ -110,8 +119,17 @@ def require_columns(
                     f"`{key}` names `{name}`, which is {kind}.",
                     where=where,
                     allowed=", ".join(wanted),
-                    next_step="move it",
+                    next_step="move it" if key in ("features.categorical", "features.numeric") else "name another",
                 )
+    taken = [step.name for step in steps_of(features) if step.name in columns]
+    if taken:
+        key = "derive" if taken[0] in features.derive else "python"
+        raise ConfigError(
+            f"`features.{key}` has a feature `{taken[0]}`, and so is a column called.",
+            where=where,
+            allowed="a name that no column has",
+            next_step="call the feature something else",
+        )
     for name in filter(None, (features.label, features.time, features.group)):
         if columns[name].nullable or not columns[name].required:
             raise ConfigError(
@@ -120,10 +138,11 @@ def require_columns(
                 found="nullable: true or required: false",
                 next_step="take the key out: rows without the value are then set aside",
             )
-    for name in features.names:
+    for name in features.inputs:
         if not columns[name].required:
             raise ConfigError(
-                f"`{name}` is a feature and may be left out, so there may be nothing to train on.",
+                f"`{name}` is {'' if name in features.names else 'needed for '}a feature and may be left out, so there "
+                "may be nothing to train on.",
                 where=where,
                 found="required: false",
                 allowed="nullable: true, for a column that is there and has gaps",
@@ -144,24 +163,34 @@ def compile_spec(
 ) -> dict[str, Any]:
     """What the server needs to read a row: JSON, applied by `penstock.rows.RowReader`.
 
-    Columns stand in the model's order. Columns of the schema that are no feature may be sent and are ignored.
+    Columns stand in the model's order, and after them those from which features are only derived. Columns of the schema
+    that no feature needs may be sent and are ignored.
     """
     columns = []
-    for name in features.names:
+    for name in features.inputs:
         column = schema.columns[name]
         columns.append({
             "name": name,
             "dtype": column.dtype.partition("(")[0],
             "nullable": column.nullable,
             "checks": column.checks(),
-            "categories": categories.get(name),
+            "categories": categories.get(name) if name in features.categorical else None,
             "description": column.description or column.title or "",
+            **({"unit": "ms"} if column.dtype.startswith("Datetime") and "'ms'" in column.dtype else {}),
         })  # fmt: skip
+    steps = steps_of(features)
+    recipe = {
+        "features": list(features.names),
+        "steps": [step.plain() for step in steps],
+        "source": features.python.source if features.python else "",
+        "categories": {step.name: categories[step.name] for step in steps if step.text},
+    }
     return {
         "format": 1,
         "columns": columns,
-        "ignored": [name for name in schema.columns if name not in features.names],
+        "ignored": [name for name in schema.columns if name not in features.inputs],
         "unknown_category": package.unknown_category,
         "max_rows": package.max_rows,
         "max_body_bytes": int(package.max_body_mb * 1e6),
+        **({"recipe": recipe} if steps else {}),
     }

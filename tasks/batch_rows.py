@@ -17,7 +17,7 @@ import yaml
 from penstock.config import Project
 from penstock.conform import conformed, fits
 from penstock.errors import DataError
-from penstock.features import encode_frame
+from penstock.features import encode_frame, unknown_texts
 from penstock.model import load
 from penstock.predicted import predictor
 from penstock.schema import parse_schema
@@ -70,11 +70,12 @@ class Scorer:
         spec = store.read_json(candidate.package.schema_spec)
         self.reject = spec["unknown_category"] == "reject"
         self.categories = {one["name"]: one["categories"] for one in spec["columns"] if one["categories"] is not None}
+        self.categories |= spec.get("recipe", {}).get("categories", {})
         self.booster = load(store.read_bytes(candidate.model.booster), settings().cpus)
         self.predictor = predictor(store.read_json(candidate.evaluation.metrics))
         labels = self.project.labels
         named = [name for name in labels.key_columns if name in self.schema.columns]
-        self.needed = list(dict.fromkeys([*self.features.names, *named, *self.keys]))
+        self.needed = list(dict.fromkeys([*self.features.inputs, *named, *self.keys]))
         self.checked = [name for name in self.needed if name in self.schema.columns]
         beside = [*self.project.evaluate.slices, *filter(None, (labels.time,))]
         self.wanted = list(dict.fromkeys([*self.needed, *(name for name in beside if name in self.schema.columns)]))
@@ -117,22 +118,22 @@ class Scorer:
 
         rows, problems = self._conformed(frame)
         encoded = encode_frame(rows, self.features, self.categories)
-        strangers = {
-            name: found
-            for name in self.features.categorical
-            if (found := encoded[name].is_null() & rows[name].is_not_null()).any()
-        }
+        found = [each for each in unknown_texts(rows, encoded, self.features) if each[2].any()]
         if self.reject:
-            problems += [(name, STRANGE, found) for name, found in strangers.items()]
+            problems += [
+                (column, STRANGE if name == column else f"makes `{name}` {STRANGE.removeprefix('is ')}", bad)
+                for name, column, bad in found
+            ]
+        strangers = {name: mask for name, _, mask in found}
         place = pl.arange(start, start + frame.height, dtype=pl.Int64, eager=True).alias("row")
         refused = None
         if problems:
             refused = pl.concat([_lines(place, frame[name], reason, bad) for name, reason, bad in problems])
             good = ~functools.reduce(operator.or_, (bad for _, _, bad in problems))
             place, rows, encoded = place.filter(good), rows.filter(good), encoded.filter(good)
-            strangers = {name: found.filter(good) for name, found in strangers.items()}
-        for name, found in strangers.items():
-            self.unknown[name] += int(found.sum())
+            strangers = {name: mask.filter(good) for name, mask in strangers.items()}
+        for name, mask in strangers.items():
+            self.unknown[name] += int(mask.sum())
         scores = self.booster.inplace_predict(encoded) if encoded.height else self.predictor.nothing()
         if not np.isfinite(scores).all():
             wild = ~np.isfinite(scores.reshape(len(scores), -1)).all(1)

@@ -58,7 +58,7 @@ class Run:
         self.project, self.request, self.scorer, self.rows, self.drafts = project, request, scorer, rows, drafts
         log = project.serve.log
         self.logged = request.log and log.enabled
-        self.profiled = [name for name in scorer.features.names if name not in (*log.drop, *log.hash)]
+        self.profiled = [name for name in scorer.features.watched if name not in (*log.drop, *log.hash)]
         self.profile: Any = None
         none = (request.on_invalid or project.data.on_invalid) == "fail"
         self.refusals = RefusedRows(request.source, project.data.max_invalid_fraction, none)

@@ -34,7 +34,7 @@ def encoded_batches(
     """(features in the model's order, label: bool, a number, or that of its class) of each batch."""
     from penstock.features import encode_frame
 
-    for frame in raw_batches(path, [*features.names, features.label], rows):
+    for frame in raw_batches(path, [*features.inputs, features.label], rows):
         yield encode_frame(frame, features, categories), numbered(frame[features.label], classes)
 
 

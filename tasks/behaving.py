@@ -37,8 +37,9 @@ def try_behaviour(
 
     asked = Asked(
         score=score,
-        columns=features.names,
-        known=known,
+        columns=features.inputs,
+        words=frozenset(features.inputs_of("text") + features.inputs_of("time")),
+        known={name: known[name] for name in features.categorical},
         classes=splits.classes,
         threshold=store.read_json(evaluation.metrics).get("threshold", 0.5),
     )

@@ -80,7 +80,7 @@ def kept_fields(project: Project) -> dict[str, str]:
     """
     columns = parse_schema(schema_text(project), project.schema_file).columns
     labels = project.labels
-    names = [*project.features.names, *project.evaluate.slices, *labels.key_columns, *filter(None, (labels.time,))]
+    names = [*project.features.inputs, *project.evaluate.slices, *labels.key_columns, *filter(None, (labels.time,))]
     log = project.serve.log
     return {
         name: "String"

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import EvaluateConfig, FeaturesConfig
+from penstock.derive_config import KINDS
 from penstock.judge import LAST, Judge, judge_of
-from penstock.model import categories, importance, learnt, load, single_row_ms
+from penstock.model import importance, learnt, load, recipe, single_row_ms
 from penstock.refs import Evaluation, FileRef, Model, Splits
 from penstock.task_type import Target
 from tasks import store
@@ -38,11 +39,7 @@ def evaluate_model(
     why = _why_incomparable(booster, features, splits.classes, target)
     if why:
         return _incomparable(model, why)
-    names, known = booster.feature_names or [], categories(booster)
-    columns = features.model_copy(update={
-        "categorical": tuple(name for name in names if name in known),
-        "numeric": tuple(name for name in names if name not in known),
-    })  # fmt: skip
+    columns, known = recipe(booster, features.label)
     _, label, score = _scored(splits.validation, booster, columns, known, splits.classes, [])
     judge = judge_of(target, splits.classes, evaluate, label, score)
     validation = judge.measure(label, score)
@@ -78,9 +75,13 @@ def evaluate_model(
 
 
 def _why_incomparable(booster: xgb.Booster, features: FeaturesConfig, classes: tuple[str, ...], target: Target) -> str:
-    gone = sorted(set(booster.feature_names or []) - set(features.names))
+    asks, _ = recipe(booster, features.label)
+    gone = sorted(set(asks.inputs) - set(features.inputs))
     if gone:
         return f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"
+    other = [name for kind in KINDS for name in asks.inputs_of(kind) if name not in features.inputs_of(kind)]
+    if asks.carried and other:
+        return f"it needs {', '.join(other)} as another type than {'it is' if len(other) == 1 else 'they are'} now"
     task, known = learnt(booster)
     if task != target.task:
         return f"it is a model of the task {task}, and the task is {target.task} now"
@@ -105,7 +106,7 @@ def _scored(
     from penstock.features import encode_frame
 
     others, labels, scores = [], [], []
-    wanted = list(dict.fromkeys([*features.names, features.label, *extra]))
+    wanted = list(dict.fromkeys([*features.inputs, features.label, *extra]))
     for frame in raw_batches(store.locate(split), wanted):
         scores.append(booster.inplace_predict(encode_frame(frame, features, known)))
         labels.append(numbered(frame[features.label], classes).to_numpy())
@@ -142,8 +143,8 @@ def _single_rows(split: FileRef, features: FeaturesConfig, known: dict[str, list
 
     from penstock.features import encode_frame
 
-    frame = encode_frame(next(raw_batches(store.locate(split), list(features.names), LATENCY_ROWS)), features, known)
-    codes = [pl.col(name).to_physical().cast(pl.Float32) for name in features.categorical]
+    frame = encode_frame(next(raw_batches(store.locate(split), list(features.inputs), LATENCY_ROWS)), features, known)
+    codes = [pl.col(name).to_physical().cast(pl.Float32) for name in features.texts]
     return np.ascontiguousarray(frame.with_columns(codes).cast(pl.Float32).to_numpy(), dtype=np.float32)
 
 

@@ -84,7 +84,7 @@ def _sample(
 
     frame = sample_rows(splits, features, package.check_rows)
     if package.unknown_category == "reject":
-        frame = known_rows(frame, splits)
+        frame = known_rows(frame, splits, features)
     found = pl.scan_parquet(store.locate(evaluation.predictions))
     score = next(name for name in SCORES if name in found.collect_schema())
     scored = found.select("__row__", score)

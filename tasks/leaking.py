@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.config import FeaturesConfig
+from penstock.features import encode_frame
 from penstock.leakage import MEASURES, Alone, alone_on, each
 from penstock.refs import FileRef, Splits
 from penstock.task_type import TaskName
@@ -26,13 +27,13 @@ def measure_features(splits: Splits, features: FeaturesConfig, task: TaskName) -
     train, test = (_column(ref, features.label, splits.classes) for ref in (splits.train, splits.test))
     found = {}
     for name in features.names:
-        codes = known.get(name) if name in features.categorical else None
+        one = _alone(features, name)
         found[name] = alone_on(
             task,
-            (_values(splits.train, name, codes), train),
-            (_values(splits.test, name, codes), test),
+            (_values(splits.train, one, name, known), train),
+            (_values(splits.test, one, name, known), test),
             len(splits.classes),
-            ordered=codes is None,
+            ordered=name not in features.texts,
         )
     return Alone(measure=MEASURES[task], features=tuple(each(found)))
 
@@ -43,20 +44,31 @@ def _column(ref: FileRef, label: str, classes: tuple[str, ...]) -> np.ndarray:
     return numbered(_thinned(pl.read_parquet(store.locate(ref), columns=[label])[label]), classes).to_numpy()
 
 
-def _values(ref: FileRef, name: str, codes: list[str] | None) -> np.ndarray:
+def _alone(features: FeaturesConfig, name: str) -> FeaturesConfig:
+    """As if there were no other feature than ``name``."""
+    mine = {key: tuple(each for each in getattr(features, key) if each == name) for key in ("categorical", "numeric")}
+    derive = {each: one for each, one in features.derive.items() if each == name}
+    python = features.python if features.python and name in features.python.features else None
+    return features.model_copy(update={**mine, "derive": derive, "python": python})
+
+
+def _values(ref: FileRef, feature: FeaturesConfig, name: str, known: dict[str, list[str]]) -> np.ndarray:
     """Numbers, NaN where missing; or the place of each category among those of training, from 1: 0 is missing."""
     import numpy as np
     import polars as pl
 
-    values = _thinned(pl.read_parquet(store.locate(ref), columns=[name])[name])
-    if codes is None:
+    rows = pl.read_parquet(store.locate(ref), columns=list(feature.inputs))
+    if feature.numeric:  # as it is: a float32 is no better at telling
+        return _thinned(rows[name]).cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = encode_frame(rows.gather_every(_step(len(rows))), feature, known)[name]
+    if not feature.texts:
         return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return (
-        (values.cast(pl.String).cast(pl.Enum(codes), strict=False).to_physical().cast(pl.Int64) + 1)
-        .fill_null(0)
-        .to_numpy()
-    )
+    return (values.to_physical().cast(pl.Int64) + 1).fill_null(0).to_numpy()
 
 
 def _thinned(values: pl.Series) -> pl.Series:
-    return values.gather_every(max(1, -(-len(values) // MOST)))
+    return values.gather_every(_step(len(values)))
+
+
+def _step(rows: int) -> int:
+    return max(1, -(-rows // MOST))

@@ -23,12 +23,12 @@ ROWS = 65_536
 
 @task(libraries=("whylogs", "polars"))
 def profile_splits(splits: Splits, features: FeaturesConfig) -> Profiles:
-    """A standard whylogs profile of features and label for each split, streamed and merged, and their summaries."""
+    """A standard whylogs profile of inputs and label for each split, streamed and merged, and their summaries."""
     import polars as pl
 
     from tasks.whylogs_profile import merged, summary
 
-    columns = [*features.names, features.label]
+    columns = [*features.inputs, features.label]
     refs: dict[str, FileRef] = {}
     summaries = {}
     for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):

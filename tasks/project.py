@@ -28,6 +28,7 @@ def load_project(config: str | Path) -> Project:
             allowed=f"name: {path.stem}",
             next_step="rename the file or the project",
         )
+    project = _with_source(project, _shown(path))
     schema = schema_path(project)
     where = _shown(schema)
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
@@ -36,6 +37,31 @@ def load_project(config: str | Path) -> Project:
     watched = tuple(project.data.outliers)
     require_columns(columns, project.features, project.evaluate.slices, where, watched, named, task)
     return project
+
+
+def _with_source(project: Project, where: str) -> Project:
+    """The project with the source of `features.python`, which is part of what it is. Raises ConfigError."""
+    python = project.features.python
+    if python is None:
+        return project
+    if python.source:
+        raise ConfigError("`features.python.source` is no key of the file.", where=where, next_step="take it out")
+    path = settings().root / python.file
+    try:
+        python = python.model_copy(update={"source": path.read_text(encoding="utf-8")})
+        problem = python.problem()
+    except (OSError, UnicodeError):
+        problem = f"there is no {python.file} that can be read"
+    if problem:
+        raise ConfigError(
+            f"The function `{python.call}` of `features.python` cannot be used.",
+            where=f"{where}, key features.python",
+            found=problem,
+            allowed="one file of the checkout that imports nothing but NumPy and Python's own library",
+            next_step="correct the key or the file",
+        )
+    features = project.features.model_copy(update={"python": python})
+    return project.model_copy(update={"features": features})
 
 
 def recorded_project(config: FileRef) -> Project:

@@ -124,7 +124,7 @@ def replay_bodies(rollout: Rollout, most: int) -> list[bytes]:
 def _logs_whole(rollout: Rollout) -> bool:
     """Whether what is recorded of a request is what the model was asked."""
     log = rollout.project.serve.log
-    return log.enabled and not {*log.drop, *log.hash} & set(rollout.project.features.names)
+    return log.enabled and not {*log.drop, *log.hash} & set(rollout.project.features.inputs)
 
 
 @task(cached=False)

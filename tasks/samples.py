@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import FeaturesConfig
@@ -21,36 +22,40 @@ def example_row(splits: Splits, features: FeaturesConfig) -> dict[str, Any]:
     import polars as pl
 
     frame = sample_rows(splits, features, LOOKED_AT).drop("__row__")
-    known = known_rows(frame, splits)
+    known = known_rows(frame, splits, features)
     chosen = known if known.height else frame
     gaps = pl.sum_horizontal(pl.all().is_null().cast(pl.Int32))
     return json_rows(chosen.sort(gaps, maintain_order=True).head(1))[0]
 
 
 def sample_rows(splits: Splits, features: FeaturesConfig, count: int) -> pl.DataFrame:
-    """Every so many rows of the test split, at most ``count``, read batch by batch: `__row__` and the features."""
+    """Every so many rows of the test split, at most ``count``, read batch by batch: `__row__` and the inputs."""
     import polars as pl
 
     step = max(1, splits.rows[2] // count)
     position = 0
     chosen = []
-    for frame in raw_batches(store.locate(splits.test), ["__row__", *features.names]):
+    for frame in raw_batches(store.locate(splits.test), ["__row__", *features.inputs]):
         chosen.append(frame.gather_every(step, -position % step))
         position += len(frame)
     return pl.concat(chosen).head(count)
 
 
-def known_rows(frame: pl.DataFrame, splits: Splits) -> pl.DataFrame:
+def known_rows(frame: pl.DataFrame, splits: Splits, features: FeaturesConfig) -> pl.DataFrame:
     """The rows whose categories training saw: a server that rejects unknown ones is right to refuse the others."""
     import polars as pl
 
-    for name, values in store.read_json(splits.categories).items():
-        frame = frame.filter(pl.col(name).is_null() | pl.col(name).cast(pl.String).is_in(values))
-    return frame
+    from penstock.features import encode_frame, unknown_texts
+
+    encoded = encode_frame(frame, features, store.read_json(splits.categories))
+    strange = pl.Series([False] * frame.height)
+    for _, _, unknown in unknown_texts(frame, encoded, features):
+        strange |= unknown
+    return frame.filter(~strange)
 
 
 def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON objects: a missing value is null, a float32 the shortest number that stands for it."""
+    """Rows as JSON objects: a missing value is null, a float32 the shortest number for it, a time its ISO 8601 text."""
     import numpy as np
     import polars as pl
 
@@ -59,6 +64,8 @@ def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     def plain(name: str, value: Any) -> Any:
         if isinstance(value, float) and math.isnan(value):
             return None
+        if isinstance(value, date):  # a datetime is one, too
+            return value.isoformat()
         return float(str(np.float32(value))) if name in single and value is not None else value
 
     return [{name: plain(name, value) for name, value in row.items()} for row in frame.to_dicts()]

@@ -17,7 +17,7 @@ from penstock.label_rows import LABEL
 from penstock.labels import labelled
 from penstock.ledger import Event
 from penstock.live_metrics import WindowScore, measure, score_windows
-from penstock.model import categories, load
+from penstock.model import load, recipe
 from penstock.simulation import Play, Scenario, moment, strongest
 from tasks import clock, label_store, ledger_store, numbered, simulated_source, store
 from tasks.clients import Clients
@@ -177,7 +177,7 @@ def overall(project: Project, version: str, clients: Clients, instead: str = "")
         candidate = packaged(project.name, instead).candidate
         booster = load(store.read_bytes(candidate.model.booster), settings().cpus)
         asked = clients.rows[clients.numbers(rows["request_id"])]
-        score = booster.inplace_predict(encode_frame(asked, project.features, categories(booster)))
+        score = booster.inplace_predict(encode_frame(asked, *recipe(booster, project.features.label)))
         decision = score >= store.read_json(candidate.evaluation.metrics)["threshold"]
     return rows.height, measure(rows[LABEL].to_numpy(), score, decision).get(project.live_metric)
 

@@ -7,7 +7,7 @@ from itertools import islice
 from penstock.candidate import Champion
 from penstock.collected import Collected
 from penstock.config import FeaturesConfig
-from penstock.model import load
+from penstock.model import load, recipe
 from penstock.monitor_config import MonitorConfig
 from penstock.refs import Profiles, Splits
 from penstock.release_config import LogConfig
@@ -44,13 +44,13 @@ def compare_serving(
 ) -> Skew:
     """The monitor's own verdict on the window, beside this candidate's training rows.
 
-    A feature that the champion does not have is left out: nobody can send it yet. So are those that the prediction log
-    does not keep as they are.
+    A column that the champion does not ask for is left out: nobody can send it yet. So are times, which move on, and
+    those that the prediction log does not keep as they are.
     """
-    asked = set(load(store.read_bytes(champion.model.booster)).feature_names or [])
-    compared = (asked & set(features.names)) - {*log.drop, *log.hash}
+    asked = set(recipe(load(store.read_bytes(champion.model.booster)), features.label)[0].inputs)
+    compared = (asked & set(features.watched)) - {*log.drop, *log.hash}
     known = summaries(store.read_bytes(profiles.train), store.read_json(splits.categories))
-    beside = {features.label, features.time, features.group, *features.known_after, *features.names, *asked} - {None}
+    beside = {features.label, features.time, features.group, *features.known_after, *features.inputs, *asked} - {None}
     reference = Reference(
         name="training",
         columns=tuple(column for column in known if column.name in compared),

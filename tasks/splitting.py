@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAMES = ("train", "validation", "test")
 BATCH = 131_072  # rows of a row group: what is in memory at a time
 ROW = "__row__"
+SAMPLE = 100  # training rows on which a function of the project is tried row by row
 
 
 @task(libraries=("polars", "pyarrow", "numpy"))
@@ -35,14 +36,18 @@ def split_dataset(
     evaluate: EvaluateConfig,
     task: TaskName,
 ) -> Splits:
-    """Three Parquet files: features, label, slice columns and the row's place in the dataset; each row in one at most.
+    """Three Parquet files: inputs, label, slice columns and the row's place in the dataset; each row in one at most.
 
     The label is Boolean, text or Float64, as the task is. A regression whose rows have a time also gets the last value
     before each row. Raises DataError when a label is null or does not vary, or when a split lacks a class.
     """
+    import polars as pl
+
+    from penstock.features import categories_of, require_row_by_row
+
     part = _parts(dataset, checked, features, split, split.of(features, task))
     last = _last_values(dataset, part, features, split) if task == "regression" and features.time else None
-    columns = list(dict.fromkeys([*features.names, features.label, *evaluate.slices]))
+    columns = list(dict.fromkeys([*features.inputs, features.label, *evaluate.slices]))
     times: dict[str, list[str]] = {}
     with contextlib.ExitStack() as stack:
         drafts = [stack.enter_context(store.new_file(f"{name}.parquet")) for name in NAMES]
@@ -51,11 +56,13 @@ def split_dataset(
     rows = {name: int((part == number).sum()) for number, name in enumerate(NAMES)}
     labels = {name: _label_facts(ref, features.label, task) for name, ref in zip(NAMES, refs, strict=True)}
     classes = _require_learnable(labels, rows, features.label, task)
+    if features.python:
+        require_row_by_row(_sample(refs[0], features), features)
     return Splits(
         train=refs[0],
         validation=refs[1],
         test=refs[2],
-        categories=store.put_json(_categories(refs[0], features), "categories.json"),
+        categories=store.put_json(categories_of(pl.scan_parquet(store.locate(refs[0])), features), "categories.json"),
         summary=store.put_json(_summary(dataset, checked, part, rows, labels, times), "splits.json"),
         rows=(rows["train"], rows["validation"], rows["test"]),
         classes=classes,
@@ -224,14 +231,13 @@ def _widen(times: dict[str, list[str]], name: str, column: pl.Series) -> None:
     times[name] = [min(known[0], first), max(known[1], last)]
 
 
-def _categories(train: FileRef, features: FeaturesConfig) -> dict[str, list[str]]:
+def _sample(train: FileRef, features: FeaturesConfig) -> pl.DataFrame:
+    """SAMPLE rows, spread over the split."""
     import polars as pl
 
-    scan = pl.scan_parquet(store.locate(train))
-    return {
-        name: sorted(str(value) for value in scan.select(pl.col(name).unique()).collect()[name].drop_nulls())
-        for name in features.categorical
-    }
+    scan = pl.scan_parquet(store.locate(train)).select(features.inputs)
+    rows = scan.select(pl.len()).collect().item()
+    return scan.gather_every(max(1, rows // SAMPLE)).head(SAMPLE).collect()
 
 
 def _summary(

@@ -66,10 +66,10 @@ def reference(candidate: Candidate, project: Project, release: str, allowed: Seq
     may have, such as those the schema has and the model does not use. Raises StorageError if a stored file is gone.
     """
     features, log = project.features, project.serve.log
-    logged = [name for name in features.names if name not in {*log.drop, *log.hash}]
+    logged = [name for name in features.watched if name not in {*log.drop, *log.hash}]
     categories: dict[str, list[str]] = store.read_json(candidate.splits.categories)
     found = summaries(store.read_bytes(candidate.profiles.train), categories)
-    beside = (features.label, features.time, features.group, *features.known_after, *features.names, *allowed)
+    beside = (features.label, features.time, features.group, *features.known_after, *features.inputs, *allowed)
     return Reference(
         name=release,
         columns=tuple(column for column in found if column.name in logged),

@@ -35,6 +35,7 @@ def train_model(splits: Splits, features: FeaturesConfig, train: TrainConfig) ->
             train,
             threads=settings().cpus,
             classes=splits.classes,
+            carried=features.carried,
             weights=class_weights(splits, train),
             cache_prefix=f"{folder}/matrix" if folder else None,
             binned=memory.give_back,  # binning peaks, and what it leaves would lie below the peak of training

@@ -94,7 +94,7 @@ def test_what_the_usual_libraries_write_is_read(server, rows, table):
         ("size", [1.0, 2.0, 101.0], 2, "at most 100"),
         ("size", ["1", "2", "3"], 0, "must be a number, not text"),
         ("size", [True, None, True], 0, "must be a number, not true or false"),
-        ("size", [[1.0], [2.0], []], 0, "must be numbers, texts or truth values, not list<"),
+        ("size", [[1.0], [2.0], []], 0, "must be numbers, texts, truth values or times, not list<"),
         ("seats", [1.0, 2.5, 3.0], 1, "whole number"),
         ("seats", [1, 2, 40_000], 2, "from -32768 to 32767"),
         ("color", ["red", "mauve", "red"], 1, "must be one of"),

@@ -33,8 +33,9 @@ def by_class(rows: pl.DataFrame) -> np.ndarray:
     return np.stack([one, 1 - one], axis=1)
 
 
-BINARY = Asked(score=by_size, columns=("color", "size"), known={"color": ["blue", "red"]}, threshold=0.3)
-CLASSES = Asked(score=by_class, columns=("color", "size"), known={"color": ["blue", "red"]}, classes=("big", "small"))
+KNOWN = {"columns": ("color", "size"), "words": frozenset({"color"}), "known": {"color": ["blue", "red"]}}
+BINARY = Asked(score=by_size, threshold=0.3, **KNOWN)
+CLASSES = Asked(score=by_class, classes=("big", "small"), **KNOWN)
 
 
 def tried(test: dict[str, Any], asked: Asked = BINARY, rows: pl.DataFrame = ROWS) -> Any:

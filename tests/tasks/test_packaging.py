@@ -52,9 +52,10 @@ def test_a_package_holds_no_pickle_and_nothing_of_the_checkout(trained, checkout
     ours = sorted(name for name in names if name.startswith("src/") and name.endswith(".py"))
     assert ours == [
         *(f"src/bentos/{path.name}" for path in sorted((CODE / "bentos").glob("*.py")) if path.stem not in NOT_SERVED),
-        "src/penstock/__init__.py", "src/penstock/fields.py", "src/penstock/patterns.py",
-        "src/penstock/release_config.py", "src/penstock/rows.py", "src/penstock/section.py",
-        "src/penstock/task_type.py",
+        "src/penstock/__init__.py", "src/penstock/column_arrays.py", "src/penstock/derive.py", "src/penstock/fields.py",
+        "src/penstock/inputs.py", "src/penstock/patterns.py", "src/penstock/python_features.py",
+        "src/penstock/release_config.py",
+        "src/penstock/rows.py", "src/penstock/section.py", "src/penstock/task_type.py", "src/penstock/times.py",
     ]  # fmt: skip
     assert not [text for text in texts if str(checkout.root).encode() in text]
 
