@@ -20,6 +20,7 @@ from tasks.infra import check_package
 from tasks.lineage import describe_lineage
 from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow
 from tasks.packaging import package_model, start_builder
+from tasks.production import require_named
 from tasks.project import load_project, schema_text
 from tasks.registry import recorded_candidate, register
 from tasks.reporting import write_report
@@ -38,6 +39,7 @@ def bless(
     not who runs this. Raises ConfigError if something of this is missing, nothing was rejected, or what the candidate
     was made of has changed; PackagingError if a server of it does not answer what training computed.
     """
+    require_named("bless")
     project = load_project(config)
     scope.set(project.name)
     event = rejected_event(project.name, candidate)

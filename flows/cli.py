@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from flows import cli_flows, cli_look, cli_new, cli_operate, cli_release, cli_score, cli_watch
+from flows.cli_env import environment_option
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
 from penstock import __version__
@@ -62,8 +63,10 @@ def run(project: str, as_json: bool) -> None:
     """Ingest what the project asks for, train, bring the release into production: the main job."""
     from flows.plan import nothing_to_do
     from tasks import platform
+    from tasks.production import require_named
     from tasks.rollback import answering
 
+    require_named("run")
     outcome = nothing_to_do(project)
     if outcome is not None:
         if outcome.release.version and not answering(outcome.release.project):
@@ -198,7 +201,9 @@ def up(with_prometheus: bool) -> None:
     After a power cut, this brings back exactly what served before.
     """
     from tasks import platform
+    from tasks.production import require_named
 
+    require_named("up")
     platform.up()
     if with_prometheus:
         platform.watch()
@@ -209,7 +214,9 @@ def up(with_prometheus: bool) -> None:
 def down() -> None:
     """Stop all that this checkout runs: releases, gateway, Prefect. What it recorded stays."""
     from tasks import platform
+    from tasks.production import require_named
 
+    require_named("down")
     platform.down()
     click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
 
@@ -235,6 +242,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
 for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows, cli_operate):
     for command in part.COMMANDS:
         main.add_command(command)
+environment_option(main)
 
 if __name__ == "__main__":
     main()

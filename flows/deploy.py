@@ -19,6 +19,7 @@ from penstock.verdict import Verdict
 from tasks import artifacts, serving, traffic
 from tasks.approval import needs_approval, tell_waiting
 from tasks.mlflow_aliases import tell_mlflow
+from tasks.production import require_named
 from tasks.project import load_project
 from tasks.releases import packaged
 from tasks.rollout import (
@@ -54,6 +55,7 @@ def deploy(
     fails or cannot be judged ends the flow in a state of type FAILED named RolledBack or Held; a call from Python
     raises `penstock.errors.RolloutError`.
     """
+    require_named("deploy")
     project = load_project(config)
     with deploying(project.name, wait):
         settle(project.name)

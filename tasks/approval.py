@@ -6,6 +6,7 @@ from penstock import ledger
 from penstock.config import Project
 from penstock.errors import RolloutError
 from penstock.ledger import Event
+from tasks.production import require_named
 from tasks.registry import read_ledger
 from tasks.releases import tell
 from tasks.settings import settings
@@ -32,10 +33,12 @@ def tell_waiting(project: str, version: str) -> None:
 
 
 def approve(project: str, version: str, reason: str) -> Event:
+    require_named("approve")
     return _said(project, "approved", version, reason)
 
 
 def refuse(project: str, version: str, reason: str) -> Event:
+    require_named("reject")
     return _said(project, "refused", version, reason)
 
 

@@ -14,6 +14,7 @@ from tasks import clock, garbage_classes, garbage_mlflow
 from tasks.garbage_classes import Item
 from tasks.garbage_datasets import dataset_files
 from tasks.garbage_images import images
+from tasks.production import require_named
 from tasks.settings import settings
 from tasks.store import readable_errors
 from tasks.store_use import unused
@@ -26,6 +27,7 @@ def forecast(keep: int, older_than: float) -> Collection:
 
 def free(keep: int, older_than: float) -> Collection:
     """Free it, and say what went. Raises StorageError while a flow runs, or as `forecast` does."""
+    require_named("gc")
     with unused() as alone:
         if not alone:
             raise StorageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import platform
@@ -19,8 +18,10 @@ import psutil
 
 from penstock.diagnosis import Finding, fail, ok, shortened, size, warn
 from tasks import source
+from tasks.environments import named_by_projects
 from tasks.git import git
-from tasks.settings import Settings, settings
+from tasks.settings import settings
+from tasks.settings import variables as known_variables
 
 GLIBC = (2, 31)
 PYTHONS = {"x86_64": ((3, 11), (3, 12)), "aarch64": ((3, 12),)}
@@ -37,6 +38,7 @@ OTHERS = (
     "BOOTSTRAP",
     "SERVICE",
     "RUN",
+    "ENV_LOADED",
     "CONFIG",
     "DRILL_LEDGER",
     "SIMULATION_LEDGER",
@@ -128,10 +130,10 @@ def git_repository() -> Iterator[Finding]:
 
 def variables() -> Iterator[Finding]:
     """Variables that are nearly the name of one that is read, and so do nothing. Their values are not shown."""
-    known = {f"PENSTOCK_{name.upper()}" for name in (*Settings.model_fields, *OTHERS)}
+    known = {*known_variables(), *(f"PENSTOCK_{name}" for name in OTHERS)}
     words = sorted(known)
     strange = 0
-    for name in sorted(set(os.environ) - known - named_by_projects()):
+    for name in sorted(set(os.environ) - known - named_by_projects(settings().root)):
         near = difflib.get_close_matches(name.upper(), words, n=1, cutoff=0.75)
         ours = name.upper().startswith("PENSTOCK_")
         if name.startswith(ALERT) or not (ours or difflib.get_close_matches(name.upper(), words, n=1, cutoff=0.9)):
@@ -142,15 +144,6 @@ def variables() -> Iterator[Finding]:
     if not strange:
         mine = sorted(known & set(os.environ))
         yield ok("variables", f"set: {shortened(mine, 6)}" if mine else "none set: everything is as by default")
-
-
-def named_by_projects() -> set[str]:
-    """The variables that projects name themselves, for databases and labels; of configs that can be read."""
-    found: set[str] = set()
-    for path in (settings().root / "configs").glob("*.yaml"):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found |= set(re.findall(r"^\s*\w*_env:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-    return found
 
 
 def limits() -> Iterator[Finding]:

@@ -22,7 +22,7 @@ import psutil
 
 from penstock.errors import PlatformError
 from penstock.refs import Value
-from tasks import locks, ports, supervision
+from tasks import environments, locks, ports, supervision
 from tasks.programs import Program
 from tasks.settings import QUIET, settings
 from tasks.source import CODE
@@ -204,6 +204,7 @@ def _add_worker(url: str) -> None:
         "PENSTOCK_ROOT": str(settings().root),
         "PENSTOCK_HOME": str(settings().home),
         "PYTHONPATH": str(CODE),
+        **environments.inherited(),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker
     command = (sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split())

@@ -15,6 +15,7 @@ from penstock.ledger import Event, Kind
 from penstock.retrain import Decision, LabelNews, decide, to_tell
 from penstock.retrain_history import History, fold
 from tasks import label_store, ledger_store
+from tasks.production import require_named
 from tasks.releases import tell
 
 
@@ -99,6 +100,7 @@ def tell_of_serving(project: str, kind: Kind, reason: str, **facts: object) -> E
 
 def resume(project: str, reason: str) -> Event:
     """Let monitoring ask for trainings again. Raises RolloutError without a reason, or if it is not stopped."""
+    require_named("resume")
     stop = retrain_history(project).stop
     if stop is None or not reason:
         raise RolloutError(

@@ -15,6 +15,7 @@ from penstock.release_config import ServeConfig
 from tasks import release_server, serving
 from tasks.ended import ended
 from tasks.model_server import api_key
+from tasks.production import require_named
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
 from tasks.untold import tell_untold
@@ -90,6 +91,7 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
 
     Raises RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
+    require_named("rollback")
     if not reason.strip():
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     began = time.monotonic()

@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from penstock.errors import ConfigError
-from tasks import memory
+from penstock.profile import Kind
+from tasks import environments, memory
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -33,9 +34,14 @@ QUIET = {
 
 
 class Settings(BaseSettings):
-    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`."""
+    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`, or a line of its profile."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
+
+    env: str = Field(default="", description="The environment: `environments/NAME.env`; left out, development.")
+    env_kind: Kind = Field(default="development", description="What kind it is, said by its profile.")
+    confirm_env: str = Field(default="", description="The environment that a job means: as `--env NAME` of a person.")
+    promote_from: str = Field(default="", description="Only what was healthy in this environment is deployed here.")
 
     root: Path = Field(default=Path(), description="The checkout: the folder that holds `configs/` and `prefect.yaml`.")
     home: Path = Field(default=Path(), description="State of this machine; `.penstock/` in the checkout if not set.")
@@ -52,6 +58,11 @@ class Settings(BaseSettings):
     approval: Literal["auto", "manual"] = Field(
         default="auto", description="`manual`: no release reaches production here before `penstock approve`."
     )
+
+    @property
+    def environment(self) -> str:
+        """The environment as the ledger names it: "" for development."""
+        return "" if self.env == environments.DEVELOPMENT else self.env
 
     @property
     def store(self) -> Path:
@@ -89,6 +100,9 @@ def settings() -> Settings:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     memory.share_heaps()
+    place = Path(os.environ.get("PENSTOCK_ROOT", ""))
+    root = place.resolve() if place != Path() else _checkout(Path.cwd())
+    environments.enter(root, variables())
     try:
         given = Settings()
     except ValidationError as error:
@@ -97,9 +111,17 @@ def settings() -> Settings:
         raise ConfigError(
             f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
         ) from None
-    root = given.root.resolve() if given.root != Path() else _checkout(Path.cwd())
-    home = given.home.resolve() if given.home != Path() else root / ".penstock"
+    own = root / ".penstock"
+    if given.environment:
+        own = own / "env" / given.env  # what serves there is no business of what serves here
+    home = given.home.resolve() if given.home != Path() else own
     return given.model_copy(update={"root": root, "home": home})
+
+
+def variables() -> set[str]:
+    """The names of the variables that `Settings` reads."""
+    fields = Settings.model_fields.items()
+    return {str(field.validation_alias or f"PENSTOCK_{name.upper()}") for name, field in fields}
 
 
 def _checkout(start: Path) -> Path:

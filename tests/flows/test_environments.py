@@ -1,0 +1,155 @@
+"""Environments at the command line: whose profile is read, and that production has to be named."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+from penstock.errors import ConfigError
+from tasks import environments
+from tasks.settings import settings
+
+OWN = "PENSTOCK_HOME=${PENSTOCK_HOME}\n"
+
+
+@pytest.fixture
+def profiles(checkout):
+    """Writes profiles into the checkout; what entering one did to this process is undone."""
+    before = dict(os.environ)
+    folder = checkout.root / "environments"
+    folder.mkdir()
+
+    def write(name, text=OWN):
+        (folder / f"{name}.env").write_text(text)
+
+    yield write
+    os.environ.clear()
+    os.environ.update(before)
+    settings.cache_clear()
+
+
+def said(*arguments, **variables):
+    settings.cache_clear()
+    found = CliRunner().invoke(main, arguments, env=variables)
+    return found.exit_code, found.output
+
+
+def entered(name):
+    os.environ["PENSTOCK_ENV"] = name
+    settings.cache_clear()
+    return settings()
+
+
+VERBS = [
+    ("run", "tiny"),
+    ("deploy", "tiny"),
+    ("bless", "tiny", "--reason", "x"),
+    ("rollback", "tiny", "--reason", "x"),
+    ("approve", "tiny", "tiny-v1", "--reason", "x"),
+    ("reject", "tiny", "tiny-v1", "--reason", "x"),
+    ("resume", "tiny", "--reason", "x"),
+    ("gc", "--yes"),
+    ("deploy-flows",),
+    ("up",),
+    ("down",),
+]
+
+
+@pytest.mark.parametrize("arguments", VERBS, ids=lambda arguments: arguments[0])
+def test_a_forgotten_variable_is_not_enough_for_production(profiles, checkout, arguments):
+    profiles("production")
+    code, text = said(*arguments, PENSTOCK_ENV="production")
+    assert code == 2, text
+    assert f"`{arguments[0]}` would act in `production`" in text and "--env production" in text
+    assert not (checkout.home / "supervisor").exists() and not (checkout.home / "ledger").exists()
+
+
+@pytest.mark.parametrize("arguments", [("approve", "tiny", "tiny-v1", "--reason", "x"), ("resume", "tiny")])
+def test_named_on_the_command_it_goes_on(profiles, arguments):
+    profiles("production")
+    for command in ([*arguments, "--env", "production"], ["--env", "production", *arguments]):
+        code, text = said(*command)
+        assert code in (4, 9), text  # there is no release yet: the work itself says so
+        for name in environments.OWN:
+            os.environ.pop(name, None)
+    code, text = said(*arguments, PENSTOCK_ENV="production", PENSTOCK_CONFIRM_ENV="production")
+    assert code in (4, 9), text
+
+
+@pytest.mark.parametrize("arguments", [("gc",), ("rollback", "tiny", "--dry-run"), ("history", "tiny")])
+def test_looking_needs_no_name(profiles, arguments):
+    profiles("production")
+    code, text = said(*arguments, PENSTOCK_ENV="production")
+    assert code in (0, 9) and "does not name it" not in text
+
+
+def test_a_flow_called_from_python_asks_too(profiles, monkeypatch):
+    from flows.bless import bless
+    from flows.deploy import deploy
+
+    profiles("production")
+    entered("production")
+    for flow in (deploy, bless):
+        with pytest.raises(ConfigError, match="would act in `production`"):
+            flow.fn("tiny")
+
+
+def test_staging_needs_no_name_and_neither_does_nothing_at_all(profiles):
+    profiles("staging")
+    for variables in ({"PENSTOCK_ENV": "staging"}, {}):
+        code, text = said("approve", "tiny", "tiny-v1", "--reason", "x", **variables)
+        assert code == 4 and "There is no release" in text
+
+
+def test_a_profile_says_where_things_are(profiles, checkout):
+    profiles("staging", "# where staging is\n\nPENSTOCK_REMOTE='s3://ours/dvc' # data\nPENSTOCK_HOME=.penstock/there\n")
+    del os.environ["PENSTOCK_HOME"]
+    found = entered("staging")
+    assert (found.remote, found.environment, found.env_kind) == ("s3://ours/dvc", "staging", "staging")
+    assert found.home == checkout.root / ".penstock" / "there"
+    assert environments.inherited()["PENSTOCK_REMOTE"] == "s3://ours/dvc"  # so a worker has it too
+    (checkout.root / "environments" / "staging.env").unlink()
+    assert entered("staging").remote == "s3://ours/dvc"  # a process that it starts does not read it again
+
+
+def test_each_environment_has_a_home_of_its_own(profiles, checkout):
+    del os.environ["PENSTOCK_HOME"]
+    assert entered("development").home == checkout.root / ".penstock"
+    profiles("staging", "")
+    assert entered("staging").home == checkout.root / ".penstock" / "env" / "staging"
+
+
+def test_no_secret_of_another_variable_is_handed_to_what_is_written_into_files(profiles):
+    profiles("staging", OWN + "PENSTOCK_API_KEY=${STAGING_KEY}\nPENSTOCK_WORKERS=3\n")
+    os.environ["STAGING_KEY"] = "hunter2"
+    entered("staging")
+    assert os.environ["PENSTOCK_API_KEY"] == "hunter2"
+    handed = environments.inherited()
+    assert handed["PENSTOCK_WORKERS"] == "3" and "hunter2" not in str(handed)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("stagin", OWN, "did you mean staging?"),
+        ("../x", OWN, "This is no name of an environment."),
+        ("staging", "PENSTOCK_HOM=x\n", "environments/staging.env:1"),
+        ("staging", OWN + "\n\nPENSTOCK_REMOTE https://x\n", "environments/staging.env:4"),
+        ("staging", OWN + "PENSTOCK_REMOTE=https://me:secret@x/y\n", "environments/staging.env:2"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(profiles, name, text, told):
+    profiles("staging", text)
+    code, found = said("status", PENSTOCK_ENV=name)
+    assert code == 2 and told in found
+
+
+def test_a_process_of_one_environment_cannot_act_in_another(profiles):
+    profiles("staging")
+    profiles("production")
+    entered("staging")
+    code, text = said("status", "--env", "production")
+    assert code == 2 and "cannot act in another" in text
