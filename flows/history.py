@@ -8,40 +8,56 @@ from penstock import forcing, ledger
 from penstock.errors import ConfigError
 from penstock.ledger import Event, Tenure, moment
 from penstock.refs import Value
+from tasks import ledger_store
 from tasks.project import config_path
 from tasks.registry import read_ledger
+from tasks.settings import settings
 
 
 class History(Value):
-    """``tenures`` and ``events``, oldest first. ``quarantined``, ``forced``: versions, and why or until when."""
+    """``tenures`` and ``events`` of every environment, oldest first; the tenures of this one come last.
+
+    ``quarantined`` (in this one), ``forced``: versions, and why or until when.
+    """
 
     project: str
     tenures: tuple[Tenure, ...]
     events: tuple[Event, ...]
     quarantined: dict[str, str]
     forced: dict[str, str]
+    environment: str = ""
 
     def __str__(self) -> str:
         lines = [*(event.line(by=True) for event in self.events), ""]
         lines += [
-            f"{tenure.version:<14} served from {moment(tenure.since)} "
+            f"{tenure.version:<14} served {_place(tenure)}from {moment(tenure.since)} "
             + (f"to {moment(tenure.until)}" if tenure.until else "until now")
             + (f"; {self.forced[tenure.version]}" if tenure.version in self.forced else "")
-            + (f"; in quarantine: {self.quarantined[tenure.version]}" if tenure.version in self.quarantined else "")
+            + (f"; in quarantine: {why}" if (why := self._barred(tenure)) else "")
             for tenure in self.tenures
         ]
         return "\n".join(lines if self.events else [f"Nothing has happened to `{self.project}` yet."])
+
+    def _barred(self, tenure: Tenure) -> str:
+        return self.quarantined.get(tenure.version, "") if tenure.environment == self.environment else ""
+
+
+def _place(tenure: Tenure) -> str:
+    return f"in {tenure.environment} " if tenure.environment else ""
 
 
 def history(config: str) -> History:
     """Everything that happened to a project's releases. ``config``: its name or its YAML's path."""
     name = config_path(config).stem
-    events = read_ledger(name)
+    events, here = ledger_store.read_all(name), settings().environment
+    own = ledger.seen_in(events, here)
+    places = [*(place for place in ledger.environments(events) if place != here), here]
     return History(
         project=name,
-        tenures=tuple(ledger.tenures(events)),
+        environment=here,
+        tenures=tuple(one for place in places for one in ledger.tenures(ledger.seen_in(events, place))),
         events=tuple(events),
-        quarantined=ledger.quarantined(events),
+        quarantined=ledger.quarantined(own),
         forced={version: f"by force until {one.until}" for version, one in forcing.forced(events).items()},
     )
 

@@ -43,11 +43,12 @@ class ProjectStatus(Value):
 
 
 class Status(Value):
-    """Projects, and the services of this checkout."""
+    """Projects, and the services of this checkout, in one environment; "" is development."""
 
     projects: tuple[ProjectStatus, ...]
     services: str
     problems: tuple[str, ...]
+    environment: str = ""
 
     def text(self) -> str:
         lines: list[str] = []
@@ -57,7 +58,7 @@ class Status(Value):
             if project.waiting:
                 lines.append(
                     f"  {project.waiting} waits for a person: penstock approve {project.project} {project.waiting} "
-                    '--reason "..."'
+                    '--reason "..."' + self._named()
                 )
             if project.watched:
                 lines.append(f"  watched: {project.watched}")
@@ -71,11 +72,16 @@ class Status(Value):
             if project.stopped:
                 lines.append(
                     f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
+                    + self._named()
                 )
             lines += [f"  FORCED: {one}" for one in project.forced]
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             lines += [f"  {event.line()}" for event in project.events]
-        return "\n".join([*(lines or ["No project yet."]), "", self.services, *self.problems])
+        head = [f"environment: {self.environment}"] if self.environment else []
+        return "\n".join([*head, *(lines or ["No project yet."]), "", self.services, *self.problems])
+
+    def _named(self) -> str:
+        return f" --env {self.environment}" if self.environment else ""
 
 
 def status(config: str | None = None) -> Status:
@@ -90,7 +96,8 @@ def status(config: str | None = None) -> Status:
             if config:
                 raise
             problems.append(error.text())
-    return Status(projects=tuple(projects), services=str(platform.status()), problems=tuple(problems))
+    services, here = str(platform.status()), settings().environment
+    return Status(projects=tuple(projects), services=services, problems=tuple(problems), environment=here)
 
 
 def _project(name: str) -> ProjectStatus:

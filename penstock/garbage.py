@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from penstock import ledger
@@ -70,6 +70,16 @@ def protected(events: Sequence[Event], desired: Desired, keep: int) -> dict[str,
     What serves, what runs, what a rollback leads to, what is being rolled out or waits, and the ``keep`` newest.
     """
     found = {event.version: f"one of the {keep} newest releases" for event in ledger.releases(events)[::-1][:keep]}
+    for environment in ledger.environments(events) or [""]:
+        found |= _in_use(ledger.seen_in(events, environment), found)
+    project = events[0].project if events else ""
+    found |= {name: "its servers are to run" for name, one in desired.servers.items() if one.project == project}
+    return found
+
+
+def _in_use(events: Sequence[Event], known: Mapping[str, str]) -> dict[str, str]:
+    """What one environment's ledger needs, and why; ``known``: for another reason already, which is said instead."""
+    found: dict[str, str] = {}
     serves = ledger.serving(events)
     if serves is not None:
         found[serves.version] = "it serves"
@@ -77,12 +87,10 @@ def protected(events: Sequence[Event], desired: Desired, keep: int) -> dict[str,
         found |= {target: "a rollback leads to it"} if target else {}
     last = next((event for event in reversed(events) if event.kind in ledger.ROLLOUT), None)
     if last is not None and last.version:
-        found.setdefault(last.version, "its rollout is the last")
+        found.setdefault(last.version, known.get(last.version, "its rollout is the last"))
     champion = ledger.champion(events, "")
     if champion is not None:
-        found.setdefault(champion.version, "candidates are compared with it")
-    project = events[0].project if events else ""
-    found |= {name: "its servers are to run" for name, one in desired.servers.items() if one.project == project}
+        found.setdefault(champion.version, known.get(champion.version, "candidates are compared with it"))
     return found
 
 

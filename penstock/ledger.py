@@ -48,6 +48,8 @@ Kind = Literal[
 
 TAKES_OVER = ("promoted", "rolled back")
 MAKES = ("registered", "forced")  # a version, or its files anew
+# what is so wherever it happened; everything else is of the environment where it did
+SHARED = (*MAKES, "rejected", "containerized", "reproduced", "not reproduced")
 ROLLOUT = (  # of a rollout's life; anything else may happen while a release waits for a person
     "staged", "waiting", "approved", "refused", "shadow", "canary", "promoted", "healthy", "held", "failed", "stopped",
     "rolled back", "quarantined", "cleared",
@@ -67,16 +69,28 @@ class Event(Value):
     reason: str
     record: FileRef
     facts: dict[str, str]
+    environment: str = ""  # where it happened: "" is development, and every event before there were others
 
     def line(self, *, by: bool = False) -> str:
         """The event as people read it; ``by``: with who did it."""
         who = f"{self.by:<16} " if by else ""
-        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{self.reason}"
+        place = f"in {self.environment}: " if self.environment else ""
+        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{place}{self.reason}"
 
 
 def moment(time: str, *, seconds: bool = True) -> str:
     """An ISO 8601 time as people read it, to the second or the minute."""
     return time[: 19 if seconds else 16].replace("T", " ")
+
+
+def environments(events: Sequence[Event]) -> list[str]:
+    """Where something happened that is not so everywhere: their names, development's ("") first."""
+    return sorted({event.environment for event in events if event.kind not in SHARED})
+
+
+def seen_in(events: Sequence[Event], environment: str) -> list[Event]:
+    """The ledger as one environment has it: its own events, and the releases and rejections of all."""
+    return [event for event in events if event.kind in SHARED or event.environment == environment]
 
 
 def next_version(events: Sequence[Event], project: str) -> str:
@@ -180,17 +194,19 @@ class Tenure(Value):
     until: str
     why: str
     by: str
+    environment: str = ""
 
 
 def tenures(events: Sequence[Event]) -> list[Tenure]:
-    """Who served production when, oldest first."""
+    """Who served production when, oldest first. ``events``: of one environment."""
     found: list[Tenure] = []
     for event in events:
         if event.kind in TAKES_OVER and (not found or found[-1].version != event.version):
             if found:
                 found[-1] = found[-1].model_copy(update={"until": event.time})
+            why, place = event.reason or event.kind, event.environment
             found.append(
-                Tenure(version=event.version, since=event.time, until="", why=event.reason or event.kind, by=event.by)
+                Tenure(version=event.version, since=event.time, until="", why=why, by=event.by, environment=place)
             )
     return found
 

@@ -66,11 +66,12 @@ def notice(event: Event) -> Notice:
     """What ``event`` says to a person."""
     alert, what, commands = _told(event)
     status = f"penstock status {event.project}"
+    place, named = (f" in {event.environment}", f" --env {event.environment}") if event.environment else ("", "")
     return Notice(
         event=EVENTS[event.kind],
         alert=alert,
-        headline=f"{event.project}: {what}",
-        next=(*commands, status),
+        headline=f"{event.project}{place}: {what}",
+        next=tuple(command + named for command in (*commands, status)),
     )
 
 

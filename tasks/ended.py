@@ -25,7 +25,8 @@ def _expiry(events: list[Event]) -> dict[str, object] | None:
     over = forcing.ended(events, clock.now().date())
     if made is None or made.version not in over:
         return None
-    if any(event.kind == "expired" and event.version == made.version for event in events[made.sequence :]):
+    told = [event for event in events if event.kind == "expired" and event.version == made.version]
+    if told and told[-1].sequence > made.sequence:
         return None
     return {
         "kind": "expired",

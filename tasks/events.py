@@ -69,6 +69,7 @@ def _described(event: Event) -> dict[str, Any]:
         "next": list(told.next),
         "by": event.by,
         "sequence": event.sequence,
+        "environment": event.environment,
         "facts": event.facts,
     }
     return {

@@ -11,11 +11,12 @@ from penstock.ledger import Event, Kind
 from penstock.retrain_config import Cause
 from penstock.retrain_history import fold
 from penstock.window import WindowDrift
-from tasks import ledger_store, monitored
+from tasks import monitored
 from tasks.exposed import Sample, seconds
 from tasks.exposed_serving import rollout
 from tasks.kept import kept
 from tasks.project import config_path, load_project
+from tasks.registry import read_ledger
 from tasks.settings import settings
 from tasks.summaries import PREDICTIONS
 
@@ -23,7 +24,7 @@ from tasks.summaries import PREDICTIONS
 def events_of(project: str) -> list[Event]:
     """The project's ledger. Raises StorageError if it is damaged."""
     folder = settings().ledger / project
-    return kept(("ledger", project), (folder,), lambda: ledger_store.read_all(project))
+    return kept(("ledger", project), (folder,), lambda: read_ledger(project))
 
 
 def config_of(project: str) -> Project:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import StorageError
-from penstock.ledger import Event, require_unbroken
+from penstock.ledger import Event, require_unbroken, seen_in
 from tasks import clock, numbered
 from tasks import events as prefect_events
 from tasks.settings import settings
@@ -22,7 +22,7 @@ from tasks.store import readable_errors
 
 
 def read_all(project: str) -> list[Event]:
-    """Every event of a project, in order. Raises StorageError if one is damaged or missing."""
+    """Every event of a project in every environment, in order. Raises StorageError if one is damaged or missing."""
     folder = _folder(project)
     events = list(numbered.read(numbered.paths(folder), Event, _damaged))
     require_unbroken(events, str(folder))
@@ -30,7 +30,7 @@ def read_all(project: str) -> list[Event]:
 
 
 def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -> Event | None:
-    """Append what ``make`` says, given the events so far: an event's fields without number, time and author.
+    """Append what ``make`` says, given this environment's events: the fields without number, time and author.
 
     If another process is faster, ``make`` is asked again with its event added. None from ``make`` appends nothing.
     Inside a flow, Prefect is told of it too.
@@ -39,11 +39,18 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
     with readable_errors(folder):
         while True:
             events = read_all(project)
-            fields = make(events)
+            fields = make(seen_in(events, settings().environment))
             if fields is None:
                 return None
             now = clock.now().isoformat(timespec="milliseconds")
-            event = Event(sequence=len(events) + 1, time=now, project=project, by=author(), **fields)
+            event = Event(
+                sequence=len(events) + 1,
+                time=now,
+                project=project,
+                by=author(),
+                environment=settings().environment,
+                **fields,
+            )
             try:
                 numbered.create(folder, event.sequence, event)
             except FileExistsError:

@@ -23,7 +23,7 @@ def find_champion(lineage: Lineage) -> Champion | None:
 
     Raises StorageError if the champion's files are damaged: a candidate that cannot be compared must not replace it.
     """
-    events = ledger_store.read_all(lineage.project)
+    events = read_ledger(lineage.project)
     event = ledger.champion(events, lineage.identity)
     if event is None:
         return None
@@ -115,8 +115,11 @@ def register(candidate: Candidate) -> Release:
 
 
 def read_ledger(name: str) -> list[Event]:
-    """Every event of a project, oldest first. Raises StorageError if the ledger is damaged."""
-    return ledger_store.read_all(name)
+    """A project's events in this environment, oldest first: what serves elsewhere is not what serves here.
+
+    Raises StorageError if the ledger is damaged.
+    """
+    return ledger.seen_in(ledger_store.read_all(name), settings().environment)
 
 
 def find_release(name: str, version: str = "") -> Release:

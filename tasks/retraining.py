@@ -16,17 +16,18 @@ from penstock.retrain import Decision, LabelNews, decide, to_tell
 from penstock.retrain_history import History, fold
 from tasks import label_store, ledger_store
 from tasks.production import require_named
+from tasks.registry import read_ledger
 from tasks.releases import tell
 
 
 def retrain_history(project: str) -> History:
     """What the project's ledger tells of its retraining."""
-    return fold(ledger_store.read_all(project))
+    return fold(read_ledger(project))
 
 
 def label_news(project: Project) -> LabelNews:
     """How many labels came or changed since a candidate of the project was last judged, released or not."""
-    events = ledger_store.read_all(project.name)
+    events = read_ledger(project.name)
     trained = max((event.time for event in events if event.kind in ("registered", "rejected")), default="")
     return LabelNews(since_training=label_store.new_since(project.name, project.labels.key, trained))
 
@@ -82,7 +83,7 @@ def answering(project: str) -> Iterator[Callable[[Release], None]]:
 
 def untold(project: str) -> Event | None:
     """The last decision to train or to stop, if nothing has come of it: whoever made it may not have told anybody."""
-    history, events = retrain_history(project), ledger_store.read_all(project)
+    history, events = retrain_history(project), read_ledger(project)
     last = next((event for event in reversed(events) if event.kind in ("retrain asked", "retraining stopped")), None)
     if last is None or (last.kind == "retraining stopped") != (history.stop is not None):
         return None
@@ -95,7 +96,7 @@ def tell_of_serving(project: str, kind: Kind, reason: str, **facts: object) -> E
 
     Raises DataError where there is no release: then there is nothing to watch either.
     """
-    return tell(project, kind, _watched(project, ledger_store.read_all(project)).version, reason, **facts)
+    return tell(project, kind, _watched(project, read_ledger(project)).version, reason, **facts)
 
 
 def resume(project: str, reason: str) -> Event:

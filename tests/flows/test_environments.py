@@ -8,9 +8,16 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from flows.history import history
+from flows.status import status
+from penstock import ledger
 from penstock.errors import ConfigError
+from penstock.notice import notice
 from tasks import environments
+from tasks.registry import read_ledger, register
+from tasks.releases import tell
 from tasks.settings import settings
+from tests.candidates import made
 
 OWN = "PENSTOCK_HOME=${PENSTOCK_HOME}\n"
 
@@ -145,6 +152,26 @@ def test_what_is_wrong_is_told_with_its_place(profiles, name, text, told):
     profiles("staging", text)
     code, found = said("status", PENSTOCK_ENV=name)
     assert code == 2 and told in found
+
+
+def test_the_ledger_says_where_it_happened_and_each_environment_sees_its_own(profiles):
+    register(made())
+    tell("tiny", "promoted", "tiny-v1", "the first to serve")
+    for name in ("staging", "production"):
+        profiles(name)
+    entered("staging")
+    assert ledger.serving(read_ledger("tiny")) is None
+    tell("tiny", "promoted", "tiny-v1", "took over")
+    assert [(one.kind, one.environment) for one in read_ledger("tiny")] == [("registered", ""), ("promoted", "staging")]
+    found = history("tiny")
+    assert [one.environment for one in found.events] == ["", "", "staging"]
+    assert [one.environment for one in found.tenures] == ["", "staging"]
+    assert "in staging: took over" in str(found) and "served in staging from" in str(found)
+    told = status("tiny").text()
+    assert told.startswith("environment: staging\n") and "the first to serve" not in told
+    event = read_ledger("tiny")[-1]
+    assert notice(event).headline.startswith("tiny in staging: ")
+    assert all(command.endswith(" --env staging") for command in notice(event).next)
 
 
 def test_a_process_of_one_environment_cannot_act_in_another(profiles):

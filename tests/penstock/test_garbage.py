@@ -56,6 +56,16 @@ def test_what_serves_what_a_rollback_leads_to_and_what_runs_are_protected():
     assert [event.version for event in old] == ["v3", "v5"]
 
 
+def test_what_serves_in_any_environment_is_protected():
+    events = history(
+        ("registered", "v1"), ("registered", "v2"), ("registered", "v3"), ("healthy", "v1"), ("promoted", "v2"),
+        ("promoted", "v1"), ("registered", "v4"),
+    )  # fmt: skip
+    places = dict(zip((4, 5, 6), ("production", "production", "staging"), strict=True))
+    events = [event.model_copy(update={"environment": places.get(event.sequence, "")}) for event in events]
+    assert set(protected(events, Desired(), keep=1)) == {"v1", "v2", "v4"}
+
+
 def test_young_candidates_the_newest_rejections_and_shared_records_are_not_superseded():
     events = history(("rejected", ""), ("registered", "v1"), ("rejected", ""), ("rejected", ""), ("registered", "v2"))
     late = (START + timedelta(days=99)).timestamp()

@@ -12,7 +12,9 @@ from penstock.refs import FileRef
 RECORD = FileRef(name="record.json", sha256="0" * 64, size=1)
 
 
-def event(sequence: int, kind: str, version: str = "", identity: str = "", champion: str = "") -> Event:
+def event(
+    sequence: int, kind: str, version: str = "", identity: str = "", champion: str = "", environment: str = ""
+) -> Event:
     return Event(
         sequence=sequence,
         time="2026-01-01T00:00:00+00:00",
@@ -24,6 +26,7 @@ def event(sequence: int, kind: str, version: str = "", identity: str = "", champ
         reason="",
         record=RECORD,
         facts={"champion": champion},
+        environment=environment,
     )
 
 
@@ -99,3 +102,31 @@ def test_a_release_that_was_forced_is_one_until_what_ended_is_left_out():
     assert ledger.champion(events, "c").version == "p-v2"
     assert ledger.last_healthy(events) == "p-v2"
     assert ledger.last_healthy(events, ended={"p-v2"}) == "p-v1"
+
+
+def test_releases_are_of_every_environment_and_what_serves_is_of_one():
+    events = [
+        event(1, "registered", "p-v1", "a", environment="staging"),
+        event(2, "promoted", "p-v1", environment="staging"),
+        event(3, "healthy", "p-v1", environment="staging"),
+        event(4, "registered", "p-v2", "b"),
+        event(5, "quarantined", "p-v2", environment="staging"),
+        event(6, "promoted", "p-v2", environment="production"),
+    ]
+    staging, production, here = (ledger.seen_in(events, name) for name in ("staging", "production", ""))
+    assert [one.version for one in ledger.releases(production)] == ["p-v1", "p-v2"]
+    assert ledger.next_version(here, "p") == "p-v3"
+    assert ledger.serving(staging).version == "p-v1"
+    assert ledger.serving(production).version == "p-v2"
+    assert ledger.serving(here) is None
+    assert ledger.quarantined(staging) and not ledger.quarantined(production)
+    assert ledger.last_healthy(staging) == "p-v1" and ledger.last_healthy(production) == ""
+    assert ledger.environments(events) == ["production", "staging"]
+    assert [one.environment for one in ledger.tenures(staging)] == ["staging"]
+
+
+def test_an_event_from_before_there_were_environments_is_developments():
+    written = event(1, "promoted", "p-v1").model_dump(exclude={"environment"})
+    old = Event.model_validate(written)
+    assert ledger.serving(ledger.seen_in([old], "")) == old
+    assert ledger.seen_in([old], "production") == []
