@@ -16,6 +16,7 @@ from tasks import release_server, serving
 from tasks.ended import ended
 from tasks.model_server import api_key
 from tasks.production import require_named
+from tasks.promotion import require_promotable
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
 from tasks.untold import tell_untold
@@ -45,7 +46,11 @@ class Rollback(Value):
 
 
 def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
-    """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
+    """Where to.
+
+    Raises RolloutError when there is nothing to go back to, the target is in quarantine, or it was never healthy here
+    and may not come from the environment before this one.
+    """
     events = read_ledger(project)
     desired = serving.read()
     route = desired.route("production", project)
@@ -82,6 +87,8 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
         )
     if target == route.champion and not route.challenger:
         raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
+    if target not in (*healthy, route.champion):  # it comes into this environment now
+        require_promotable(packaged(project, target))
     warm = target in desired.servers and release_server.is_ready(target)
     return Rollback(project=project, bad=bad, target=target, warm=warm)
 

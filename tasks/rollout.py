@@ -13,6 +13,7 @@ from penstock.agreement import Agreement
 from penstock.config import Project
 from penstock.desired import Route, with_route
 from penstock.errors import RolloutError, StorageError
+from penstock.promotion import served
 from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
 from tasks import label_facts, locks, release_server, serving, store, traffic
@@ -20,6 +21,7 @@ from tasks.caching import task
 from tasks.ended import ended
 from tasks.evidence import Pairs, Unit, expected_agreement
 from tasks.infra import require_exact
+from tasks.promotion import require_promotable
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of, tell
 from tasks.rollout_routes import Rollout, point, promoted, require_platform, settled, withdrawn
@@ -48,7 +50,10 @@ def deploying(project: str, wait: bool = False) -> Iterator[None]:
 
 
 def plan_rollout(project: Project, version: str, rollout: str, force: bool, reason: str) -> Plan:
-    """What is to be done; a forced release is taken out of quarantine here. Raises RolloutError, DataError."""
+    """What is to be done; a forced release is taken out of quarantine here.
+
+    Raises RolloutError, DataError; and what `require_promotable` raises for a release that comes from elsewhere.
+    """
     name = project.name
     if force and not reason:
         raise RolloutError("`--force` needs a reason.", next_step='--reason "why this may serve all the same"')
@@ -56,6 +61,8 @@ def plan_rollout(project: Project, version: str, rollout: str, force: bool, reas
     events = read_ledger(name)
     route = serving.read().route("production", name)
     made = plan(name, events, route, release.version, rollout, ended(name), force)
+    if not made.serves:
+        require_promotable(release)
     if force and release.version in ledger.quarantined(events):
         tell(name, "cleared", release.version, reason)
     return made
@@ -187,7 +194,7 @@ def confirm_healthy(rollout: Rollout) -> None:
             if plan.champion
             else "the first to serve, decided by the check of its package and the replay of test rows: "
         ) + "; ".join(verdict.reasons)
-    tell(plan.project, "healthy", plan.version, why)
+    tell(plan.project, "healthy", plan.version, why, **served(rollout.release.package))
     serving.retire(plan.project, keep=plan.champion)
 
 

@@ -1,0 +1,28 @@
+"""Whether a release may come into this environment from the one before it, as `PENSTOCK_PROMOTE_FROM` says."""
+
+from __future__ import annotations
+
+from penstock import ledger, promotion
+from penstock.errors import ConfigError
+from tasks import ledger_store
+from tasks.environments import DEVELOPMENT
+from tasks.model_server import unpacked
+from tasks.releases import Packaged
+from tasks.settings import settings
+
+
+def require_promotable(release: Packaged) -> None:
+    """Raise RolloutError unless the environment before this one found the release healthy, and served these bytes.
+
+    Raises StorageError or PackagingError if the files that are about to serve are not those of the package.
+    """
+    source = settings().promote_from
+    if not source:
+        return
+    if source == (settings().env or DEVELOPMENT):
+        raise ConfigError("An environment cannot promote from itself.", where="PENSTOCK_PROMOTE_FROM", found=source)
+    name = release.candidate.lineage.project
+    place = "" if source == DEVELOPMENT else source
+    events = ledger.seen_in(ledger_store.read_all(name), place)
+    promotion.require_promotable(events, source, release.version, release.package)
+    unpacked(release.package)  # reads every file of it, and compares
