@@ -63,10 +63,8 @@ def run(project: str, as_json: bool) -> None:
     """Ingest what the project asks for, train, bring the release into production: the main job."""
     from flows.plan import nothing_to_do
     from tasks import platform
-    from tasks.production import require_named
     from tasks.rollback import answering
 
-    require_named("run")
     outcome = nothing_to_do(project)
     if outcome is not None:
         if outcome.release.version and not answering(outcome.release.project):
@@ -201,9 +199,7 @@ def up(with_prometheus: bool) -> None:
     After a power cut, this brings back exactly what served before.
     """
     from tasks import platform
-    from tasks.production import require_named
 
-    require_named("up")
     platform.up()
     if with_prometheus:
         platform.watch()
@@ -214,9 +210,7 @@ def up(with_prometheus: bool) -> None:
 def down() -> None:
     """Stop all that this checkout runs: releases, gateway, Prefect. What it recorded stays."""
     from tasks import platform
-    from tasks.production import require_named
 
-    require_named("down")
     platform.down()
     click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
 

@@ -17,9 +17,7 @@ def deploy_flows(as_json: bool) -> None:
     do the same.
     """
     from tasks import platform
-    from tasks.production import require_named
 
-    require_named("deploy-flows")
     platform.start_server_early()  # it comes up while Prefect is imported
     with platform.connected():
         from tasks.deploying import deploy_flows as deploy

@@ -27,9 +27,7 @@ def deploy(project: str, version: str | None, force: bool, reason: str, as_json:
     champion stays when the evidence is against it.
     """
     from flows.deploy import deploy as deploy_flow
-    from tasks.production import require_named
 
-    require_named("deploy")  # the flow asks too, but then Prefect has been started for it
     with watching():
         found = deploy_flow(project, version=version or "", force=force, reason=reason)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
@@ -56,10 +54,8 @@ def bless(
     from flows.bless import bless as bless_flow
     from flows.summary import as_dict, as_text
     from tasks.forcing import overruled, rejected_event
-    from tasks.production import require_named
     from tasks.project import config_path
 
-    require_named("bless")
     # what is missing is said at once, before Prefect makes a run of it
     overruled(rejected_event(config_path(project).stem, candidate or ""), reason, until, by, checks)
     with watching():

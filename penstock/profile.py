@@ -142,7 +142,7 @@ def _require_no_secret(line: Line, where: str) -> None:
     if not rest:
         return
     why = ""
-    if any(word in line.name for word in SECRET_NAMES):
+    if any(word in line.name for word in SECRET_NAMES) and not line.name.endswith("_FILE"):
         why = "its name says so"
     elif SECRET_SHAPES.search(rest):
         why = "its value looks like a key or a webhook"

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from flows.cli_env import NAMED
 from flows.history import history
 from flows.status import status
 from penstock import ledger
@@ -62,6 +63,11 @@ VERBS = [
     ("deploy-flows",),
     ("up",),
     ("down",),
+    ("ingest", "tiny"),
+    ("train", "tiny"),
+    ("label", "tiny", "f.csv"),
+    ("score", "tiny", "f.csv", "o.csv"),
+    ("monitor", "tiny"),
 ]
 
 
@@ -102,6 +108,12 @@ def test_a_flow_called_from_python_asks_too(profiles, monkeypatch):
     for flow in (deploy, bless):
         with pytest.raises(ConfigError, match="would act in `production`"):
             flow.fn("tiny")
+
+
+def test_every_command_has_the_option_and_those_that_write_are_known():
+    assert set(main.commands) >= NAMED
+    for command in (main, *main.commands.values()):
+        assert any("--env" in parameter.opts for parameter in command.params), command.name
 
 
 def test_staging_needs_no_name_and_neither_does_nothing_at_all(profiles):

@@ -35,6 +35,10 @@ def test_a_secret_is_refused_with_file_and_line_and_is_not_shown(key, text, why)
     assert "hunter2" not in said
 
 
+def test_where_a_secret_is_kept_is_none():
+    assert made(AWS_WEB_IDENTITY_TOKEN_FILE="/run/token", AWS_PROFILE="production").lines
+
+
 def test_a_name_that_nothing_reads_is_told_with_the_one_that_was_meant():
     with pytest.raises(ConfigError) as caught:
         made(PENSTOCK_REMOTE="s3://a/b", PENSTOCK_APROVAL="manual")
