@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
-
-from flows.terminal import readable_errors
 
 # Commands that write, all but `gc` and `rollback`, which can also only look. What changes what serves asks again, from
 # wherever it is called; here, nothing has been started for it yet.
@@ -16,29 +16,44 @@ NAMED = frozenset({
 })  # fmt: skip
 
 
-def _entered(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
-    verb = str(context.info_name)
-    if name is None and verb not in NAMED:
-        return
-    from tasks.environments import name_it
-    from tasks.production import require_named
-    from tasks.settings import settings
-
-    with readable_errors():
-        if name is not None:
-            name_it(name)
-            settings.cache_clear()
-        if verb in NAMED:
-            require_named(verb)
+KEY = "penstock.environment"
 
 
 def environment_option(command: Any) -> Any:
-    """``command`` with the option, and its commands if it is a group."""
+    """``command`` with the option, and its commands if it is a group. Parsing changes nothing; running enters it."""
     option = click.Option(
-        ["--env"], metavar="NAME", is_eager=True, expose_value=False, callback=_entered,
+        ["--env"], metavar="NAME", expose_value=False, callback=_kept,
         help="The environment to act in: environments/NAME.env.",
     )  # fmt: skip
     command.params.append(option)
-    for part in getattr(command, "commands", {}).values():
+    parts = getattr(command, "commands", {})
+    if not parts:
+        command.callback = _entering(command.callback)
+    for part in parts.values():
         environment_option(part)
     return command
+
+
+def _kept(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        context.meta[KEY] = name
+
+
+def _entering(run: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(run)
+    def entered(*arguments: Any, **options: Any) -> Any:
+        context = click.get_current_context()
+        name, verb = context.meta.get(KEY), str(context.info_name)
+        if name is not None:
+            from tasks.environments import name_it
+            from tasks.settings import settings
+
+            name_it(name)
+            settings.cache_clear()
+        if verb in NAMED:
+            from tasks.production import require_named
+
+            require_named(verb)
+        return run(*arguments, **options)
+
+    return entered
