@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import watching
+from penstock.ci_files import System
 
 PROJECTS = click.argument("projects", nargs=-1)
 BASE = click.option(
@@ -82,6 +85,23 @@ def release(projects: tuple[str, ...], deploy: bool) -> None:
     with watching():
         for one in run(projects, deploy):
             click.echo(str(one))
+
+
+@ci.command()
+@click.option(
+    "--for", "systems", multiple=True, type=click.Choice(get_args(System)), help="Only this one; may be given again."
+)
+@click.option("--force", is_flag=True, help="Also over files that this has not written.")
+def generate(systems: tuple[System, ...], force: bool) -> None:
+    """Write the files of GitHub Actions, GitLab CI, Jenkins and CircleCI, of one definition."""
+    from flows.ci import taking_part
+    from tasks.ci_generate import generate as write
+
+    changed = write(systems or get_args(System), taking_part(), force)
+    for path in changed:
+        click.echo(f"  wrote  {path}")
+    if not changed:
+        click.echo("Nothing to write: the files are what they would be.")
 
 
 @click.command("release")
