@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from flows.plan import plan_run
@@ -96,6 +97,14 @@ def train(names: tuple[str, ...] = (), base: str = "", share: float = 0, seed: i
                 next_step="penstock ci report; then mend data or features, or change `gate:`",
             )
     return found
+
+
+def report() -> tuple[list[Path], str]:
+    """The report of this commit: its files, and what became of posting it. Raises what its two parts raise."""
+    from tasks import ci_posting, ci_reporting
+
+    text, paths = ci_reporting.write(ci_reporting.report_of(_head()))
+    return paths, ci_posting.post(text)
 
 
 def release(names: tuple[str, ...] = (), deploy: bool = False) -> Iterator[Released]:

@@ -90,18 +90,22 @@ def ci_train(config: str, base: str = "", share: float = 0, seed: int = -1) -> T
     )
 
 
-def _sampled(project: Project, schema: str, dataset: Dataset, share: float, seed: int) -> Splits:
-    checked = validate_dataset(dataset, schema, project.data)
-    splits = split_dataset(dataset, checked, project.features, project.split, project.evaluate, project.train.task)
-    return sample_splits(splits, project.features, project.train.task, share, seed)
+def _sampled(project: Project, schema: str, dataset: Dataset, share: float, seed: int, of: str = "") -> Splits:
+    """``of``: whose steps these are, where it is not the candidate."""
+    validate = validate_dataset.named(f"validate {of}") if of else validate_dataset
+    split = split_dataset.named(f"split {of}") if of else split_dataset
+    sample = sample_splits.named(f"sample {of}") if of else sample_splits
+    checked = validate(dataset, schema, project.data)
+    splits = split(dataset, checked, project.features, project.split, project.evaluate, project.train.task)
+    return sample(splits, project.features, project.train.task, share, seed)
 
 
 def _reference(base: Base, share: float, seed: int) -> Champion | None:
     """The base's model, of a sample like the candidate's."""
     if base.project is None or base.dataset is None:
         return None
-    sample = _sampled(base.project, base.schema_text, base.dataset, share, seed)
-    model, _ = fit(base.project, base.dataset, sample)
+    sample = _sampled(base.project, base.schema_text, base.dataset, share, seed, "base")
+    model, _ = fit(base.project, base.dataset, sample, "train base")
     return gathered(Champion, version=base.name, model=model, why="the base, of the same sample")
 
 

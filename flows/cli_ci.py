@@ -73,6 +73,17 @@ def train(projects: tuple[str, ...], base: str, sample: float | None, seed: int 
 
 
 @ci.command()
+def report() -> None:
+    """What the stages found, as Markdown, HTML and JSON; onto the pull request where there is one."""
+    from flows.ci import report as run
+
+    paths, posted = run()
+    for path in paths:
+        click.echo(path)
+    click.echo(posted)
+
+
+@ci.command()
 @PROJECTS
 @click.option("--deploy", is_flag=True, help="Bring it into production.")
 def release(projects: tuple[str, ...], deploy: bool) -> None:

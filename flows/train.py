@@ -135,8 +135,8 @@ class Judged:
     tuned: Tuned | None
 
 
-def fit(project: Project, dataset: Dataset, splits: Splits) -> tuple[Model, Tuned | None]:
-    """A model of the training rows, and the search for its parameters where there is one."""
+def fit(project: Project, dataset: Dataset, splits: Splits, name: str = train_model.name) -> tuple[Model, Tuned | None]:
+    """A model of the training rows, and the search for its parameters where there is one. ``name``: of the step."""
     tuned = None
     if project.tune:
         tuned = tune_model(
@@ -148,7 +148,7 @@ def fit(project: Project, dataset: Dataset, splits: Splits) -> tuple[Model, Tune
             project.tune,
             project.evaluate.judging,
         )
-    model = train_model(splits, project.features, tuned.train if tuned else project.train)
+    model = train_model.named(name)(splits, project.features, tuned.train if tuned else project.train)
     return model, tuned
 
 
