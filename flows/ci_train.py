@@ -5,7 +5,7 @@ No release comes of it: nothing here packages, registers or deploys.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.lifecycle import flow
 from flows.train import Judged, fit, judge_candidate
@@ -33,7 +33,7 @@ from tasks.splitting import split_dataset
 from tasks.validation import validate_dataset
 
 if TYPE_CHECKING:
-    from penstock.config import Project
+    from penstock.config import EvaluateConfig, Project
     from penstock.refs import Dataset, Evaluation, Splits
 
 
@@ -69,7 +69,7 @@ def ci_train(config: str, base: str = "", share: float = 0, seed: int = -1) -> T
         from_champion = measure_differences.named("compare with release")(judged.evaluation, scored, project.evaluate)
     if is_planning():
         return None
-    documents = [store.read_json(one.metrics) for one in (judged.evaluation, judged.baseline) if one]
+    documents = [_large_slices(one, project.evaluate) for one in (judged.evaluation, judged.baseline) if one]
     return TrainFound(
         project=project.name,
         sample=share,
@@ -113,6 +113,13 @@ def _config_changes(base: Base, project: Project) -> tuple[Change, ...]:
     if base.project is None:
         return ()
     return changes(*(one.model_dump(mode="json", by_alias=True) for one in (base.project, project)))
+
+
+def _large_slices(evaluation: Evaluation, evaluate: EvaluateConfig) -> dict[str, Any]:
+    """What was measured, without slices of too few rows to say anything."""
+    document: dict[str, Any] = store.read_json(evaluation.metrics)
+    kept = [part for part in document.get("slices", []) if part["rows"] >= evaluate.min_slice_rows]
+    return {**document, "slices": kept}
 
 
 def _metrics(

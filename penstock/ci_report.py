@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from penstock.ci_found import Beside, ChecksFound, DataFound, Failed, GateFound, MetricFound, Step, TrainFound
+from penstock.comparison import MetricChange
 from penstock.refs import Value
 
 MARKER = "<!-- penstock-report -->"  # the first line, by which the report is found again to be written anew
@@ -96,8 +97,8 @@ def _trained(found: TrainFound) -> Iterator[str]:
         )
     if found.slices:
         yield ""
-        rows = ([code(one.name), number(one.before), number(one.after), one.verdict] for one in found.slices[:FEW])
-        yield from _table(["slice that moved", "base", "this change", ""], rows)
+        rows = ([code(one.name), number(one.before), number(one.after), _moved(one)] for one in found.slices[:FEW])
+        yield from _table(["slices that moved most", "base", "this change", "difference"], rows)
     yield ""
     yield from _folded("Every check of the gates", _gates(found.gates))
 
@@ -123,7 +124,11 @@ def _change(other: Beside) -> str:
     if other.change is None:
         return "–"
     word = f" **{other.verdict}**" if other.verdict else ""
-    return f"{other.change:+.4f}{_interval(other.low, other.high)}{word}"
+    return f"{rounded(other.change):+.4f}{_interval(other.low, other.high)}{word}"
+
+
+def _moved(one: MetricChange) -> str:
+    return "–" if one.before is None or one.after is None else f"{rounded(one.after - one.before):+.4f}"
 
 
 def _gates(gates: Iterable[GateFound]) -> Iterator[str]:
@@ -199,9 +204,14 @@ def number(value: float | None) -> str:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{low:.4f}, {high:.4f}]"
+    return "" if low is None or high is None else f" [{rounded(low):.4f}, {rounded(high):.4f}]"
 
 
 def _plain(text: str) -> str:
     """Our own words, in which a name may stand."""
     return " ".join(text.split()).replace("<", "&lt;").replace("@", "&#64;")
+
+
+def rounded(value: float) -> float:
+    """To the four digits that are shown, with no minus before a zero."""
+    return round(value, 4) + 0.0

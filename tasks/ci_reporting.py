@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-from penstock.ci_report import CiReport, markdown, number
+from penstock.ci_report import CiReport, markdown, number, rounded
 from penstock.errors import DataError
 from tasks import ci_run, ci_store
 from tasks.redaction import redacted
@@ -89,8 +89,8 @@ def render(report: CiReport) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None else f"{rounded(value):.4f}"
 
 
 def _number_with_sign(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.4f}"
+    return "–" if value is None else f"{rounded(value):+.4f}"
