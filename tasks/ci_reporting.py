@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TypeVar
 
-from penstock.ci_report import CiReport, markdown, number, rounded
+from penstock.ci_report import CiReport, markdown
 from penstock.errors import DataError
 from tasks import ci_run, ci_store
+from tasks.pages import page
 from tasks.redaction import redacted
 from tasks.store import readable_errors, write_atomic
 
-TEMPLATE = Path(__file__).with_name("ci_report.html.j2")
-REPORT = Path(__file__).with_name("report.html.j2")  # has the stylesheet of all reports
 STAGES = ("check", "data", "train")
 
 V = TypeVar("V", ci_store.Checked, ci_store.OfData, ci_store.OfTrain)
@@ -67,30 +65,17 @@ def write(report: CiReport) -> tuple[str, list[Path]]:
             write_atomic(path, text.encode())
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with readable_errors(Path(summary)), Path(summary).open("a", encoding="utf-8") as page:
-            page.write(said)
+        with readable_errors(Path(summary)), Path(summary).open("a", encoding="utf-8") as shown:
+            shown.write(said)
     return said, [ci_store.folder() / name for name in parts]
 
 
 def render(report: CiReport) -> str:
     """The report's HTML: equal for equal inputs, and in need of nothing beside itself."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=_number, change=_number_with_sign, short=number)
-    style = re.search(r"<style>\n(.*?)</style>", REPORT.read_text("utf-8"), re.DOTALL)
-    assert style
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+    return page(
+        "ci.html.j2",
         report=report,
-        style=Markup(style[1]),  # noqa: S704  # ours
         svg=Markup,  # of plots that `tasks.plots` has escaped
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{rounded(value):.4f}"
-
-
-def _number_with_sign(value: float | None) -> str:
-    return "–" if value is None else f"{rounded(value):+.4f}"

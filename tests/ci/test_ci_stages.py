@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import psutil
 import pytest
 
 from penstock.ci import INSTALL, STAGES
@@ -58,7 +59,12 @@ def test_a_release_path_from_the_schedule_to_production(ours):
     ]  # fmt: skip
     refused = ours.run(main, COMMANDS["release"], GITHUB_ACTIONS="true")
     assert refused.returncode == 2 and "A release needs a home that outlives the job" in refused.stderr
-    home = {"PENSTOCK_HOME": str(ours.home), "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada"}
+    home = {
+        "PENSTOCK_HOME": str(ours.home),
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_ACTOR": "ada",
+        "RUNNER_TRACKING_ID": "github_1",
+    }
     (main / "configs" / "tiny.yaml").write_text((main / "configs" / "tiny.yaml").read_text() + "\n# by hand\n")
     dirty = ours.run(main, COMMANDS["release"], **home)
     assert dirty.returncode == 2 and "CI releases what is committed" in dirty.stderr
@@ -73,6 +79,8 @@ def test_a_release_path_from_the_schedule_to_production(ours):
     said = ours.run(again, COMMANDS["deploy"], **home)
     assert said.returncode == 0, said.stderr
     assert "tiny-v1: there already" in said.stdout
+    [pid] = [path.read_text() for path in ours.home.rglob("supervisord.pid")]
+    assert "RUNNER_TRACKING_ID" not in psutil.Process(int(pid)).environ()  # by it a runner would end what serves
     events = [json.loads(path.read_text()) for path in sorted((ours.home / "ledger" / "tiny").glob("*.json"))]
     assert [event["kind"] for event in events] == ["registered", "staged", "promoted", "healthy"]
     assert events[0]["facts"]["commit"] == commit and events[0]["by"] == "ada (GitHub Actions)"
