@@ -14,7 +14,7 @@ from flows.plan import plan_run
 from flows.release import Released
 from penstock.ci_found import ChecksFound, DataFound, Failed, ProjectCheck, Step, TrainFound
 from penstock.config import Project
-from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected
+from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected, StorageError
 from tasks import ci_base, ci_run, ci_store
 from tasks.caching import PlannedStep, planning
 from tasks.git import git
@@ -154,14 +154,17 @@ def taking_part(names: tuple[str, ...] = ()) -> list[Project]:
 
 @contextlib.contextmanager
 def passing() -> Iterator[None]:
-    """Inside this block Prefect's server may be started; it is stopped at the end, unless it was there before."""
-    from tasks import platform, supervision
+    """Inside this block Prefect's server may be started; it is stopped at the end, unless it was there before.
+
+    Where anything is to serve, nothing is stopped: a deploy may have begun meanwhile in the same home.
+    """
+    from tasks import platform, serving, supervision
 
     before = supervision.running() or platform.named_server()
     try:
         yield
     finally:
-        if not before:
+        if not before and not serving.read().servers:
             _quiet()
             platform.down()
 
@@ -207,10 +210,10 @@ def _checked_projects() -> tuple[tuple[ProjectCheck, ...], ConfigError | None]:
 
 
 def _plan(name: str) -> tuple[Step, ...]:
-    """What a run would do; nothing where the data are not here: that is what the stage `data` looks at."""
+    """What a run would do; nothing where it cannot be told without data or a store: other stages look at those."""
     try:
         return _steps(plan_run(name))
-    except DataError:
+    except (DataError, StorageError):
         return ()
 
 

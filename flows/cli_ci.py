@@ -16,7 +16,14 @@ BASE = click.option(
 )
 
 
-@click.group()
+class Stages(click.Group):
+    """Commands in the order in which a pipeline runs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Stages)
 def ci() -> None:
     """The stages of continuous integration, the same in every CI system.
 

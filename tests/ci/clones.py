@@ -36,6 +36,9 @@ select = ["F"]
 IGNORED = "/.penstock/\n/prefect.toml\n/.gitlab-ci-local/\n__pycache__/\n.ruff_cache/\n"
 
 
+OTHERS = ("PENSTOCK_", "PREFECT_", "GITHUB_", "GITLAB_", "CI", "JENKINS_", "CHANGE_", "BUILD_", "RUNNER_")
+
+
 @dataclass(frozen=True)
 class Team:
     """A repository with one commit on `main` that everybody clones; ``home``: of the machine that serves."""
@@ -55,7 +58,7 @@ class Team:
 
     def environment(self, place: Path, **more: str) -> dict[str, str]:
         """Of a CI job in ``place``: nothing of the developer's settings, and PENSTOCK_HOME only where it is given."""
-        mine = {name: text for name, text in os.environ.items() if not name.startswith(("PENSTOCK_", "GITHUB_", "CI"))}
+        mine = {name: text for name, text in os.environ.items() if not name.startswith(OTHERS)}
         path = {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
         return {**mine, **self.variables, **path, "PENSTOCK_ROOT": str(place), **more}
 
