@@ -13,7 +13,7 @@ from penstock.section import Section
 
 
 class CiConfig(Section):
-    """A project that has this section takes part in `penstock ci`, see [ci.md](ci.md)."""
+    """A project that has this section takes part in continuous integration, see [ci.md](ci.md)."""
 
     sample: float = Field(
         gt=0,
