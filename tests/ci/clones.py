@@ -80,8 +80,8 @@ def git(place: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
 
 
-def team(folder: Path, tiny: Path, environments: Path, mlflow: Path, prefect: str) -> Team:
-    """``tiny``: the project's files."""
+def team(folder: Path, tiny: Path, environments: Path, template: Path, prefect: str) -> Team:
+    """``tiny``: the project's files; ``template``: what a home has in it from the start."""
     place = folder / "made"
     shutil.copytree(tiny, place, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "pyproject.toml").write_text(PYPROJECT)
@@ -91,8 +91,7 @@ def team(folder: Path, tiny: Path, environments: Path, mlflow: Path, prefect: st
     uv.write_text(UV)
     uv.chmod(0o755)
     home = folder / "home"
-    (home / "mlflow").mkdir(parents=True)
-    shutil.copyfile(mlflow, home / "mlflow" / "mlflow.db")
+    shutil.copytree(template, home)
     (home / "environments").symlink_to(environments)
     variables = {"PENSTOCK_REMOTE": str(folder / "remote"), "PREFECT_API_URL": prefect, "PENSTOCK_THREADS": "2"}
     variables |= {"PENSTOCK_PRODUCTION_PORT": "0", "PENSTOCK_STAGING_PORT": "0"}

@@ -20,8 +20,8 @@ AUTHOR = {"GIT_AUTHOR_NAME": "ci", "GIT_AUTHOR_EMAIL": "ci@localhost", "GIT_COMM
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory, environments, mlflow_template, prefect_api):
-    made = team(tmp_path_factory.mktemp("team"), TINY, environments, mlflow_template, prefect_api)
+def ours(tmp_path_factory, environments, template, prefect_api):
+    made = team(tmp_path_factory.mktemp("team"), TINY, environments, template, prefect_api)
     yield made
     made.run(made.folder / "made", ("uv run penstock down",), PENSTOCK_HOME=str(made.home))
 

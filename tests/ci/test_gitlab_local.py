@@ -16,13 +16,13 @@ PROGRAM = REPOSITORY / ".ci" / "tools" / "node_modules" / ".bin" / "gitlab-ci-lo
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory, environments, mlflow_template, prefect_api):
+def ours(tmp_path_factory, environments, template, prefect_api):
     for name in ("node", "rsync"):
         if not shutil.which(name):
             pytest.skip(f"no {name} here: the GitLab pipeline was not run")
     if not PROGRAM.exists():
         pytest.skip("no gitlab-ci-local here (npm ci --prefix .ci/tools --ignore-scripts): the pipeline was not run")
-    return team(tmp_path_factory.mktemp("team"), TINY, environments, mlflow_template, prefect_api)
+    return team(tmp_path_factory.mktemp("team"), TINY, environments, template, prefect_api)
 
 
 def pipeline(ours, place, *options, **variables):
