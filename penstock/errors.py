@@ -97,3 +97,9 @@ class ReproductionError(PenstockError):
     """A release was made again from its record, and came out otherwise."""
 
     exit_code = 10
+
+
+class ChecksFailed(PenstockError):
+    """One of the checkout's own checks failed: its linters, types or tests."""
+
+    exit_code = 11

@@ -20,6 +20,13 @@ from tasks import events as prefect_events
 from tasks.settings import settings
 from tasks.store import readable_errors
 
+CI_AUTHORS = {
+    "GITHUB_ACTOR": "GitHub Actions",
+    "GITLAB_USER_LOGIN": "GitLab CI",
+    "CIRCLE_USERNAME": "CircleCI",
+    "BUILD_TAG": "Jenkins",
+}
+
 
 def read_all(project: str) -> list[Event]:
     """Every event of a project, in order. Raises StorageError if one is damaged or missing."""
@@ -54,8 +61,9 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
 
 def author() -> str:
     """Who acts: the CI job's name for it if there is one, else user@host."""
-    if os.environ.get("GITHUB_ACTOR"):
-        return f"{os.environ['GITHUB_ACTOR']} (GitHub Actions)"
+    for variable, system in CI_AUTHORS.items():
+        if os.environ.get(variable):
+            return f"{os.environ[variable]} ({system})"
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # no entry for this number in the password file: containers

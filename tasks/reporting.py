@@ -16,7 +16,7 @@ from penstock.candidate import Candidate, Release
 from penstock.config import Project
 from penstock.errors import DataError
 from penstock.gate_checks import Check
-from penstock.refs import FileRef
+from penstock.refs import Evaluation, FileRef, Model
 from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
 from penstock.tuning import Trial
 from tasks import artifacts, store
@@ -156,13 +156,19 @@ def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict
 
 def plots(candidate: Candidate) -> list[tuple[str, str, str]]:
     """(title, SVG, what it shows) of every plot; the champion's curves too where it could be scored."""
-    metrics = store.read_json(candidate.evaluation.metrics)
-    baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
-    models = [Scored("candidate", "first", metrics, store.read_json(candidate.evaluation.curves))]
-    if candidate.baseline and "metrics" in baseline:
-        models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))
-    history = store.read_json(candidate.model.history)
-    return plots_of(metrics.get("task", "binary"), models, history)
+    return plots_beside(candidate.model, candidate.evaluation, candidate.baseline, "champion")
+
+
+def plots_beside(
+    model: Model, evaluation: Evaluation, baseline: Evaluation | None, name: str
+) -> list[tuple[str, str, str]]:
+    """The same of a model that was evaluated, beside the ``baseline`` called ``name``."""
+    metrics = store.read_json(evaluation.metrics)
+    models = [Scored("candidate", "first", metrics, store.read_json(evaluation.curves))]
+    beside = store.read_json(baseline.metrics) if baseline else {}
+    if baseline and "metrics" in beside:
+        models.insert(0, Scored(name, "second", beside, store.read_json(baseline.curves)))
+    return plots_of(metrics.get("task", "binary"), models, store.read_json(model.history))
 
 
 def _tuning(candidate: Candidate, project: Project) -> dict[str, Any]:
