@@ -13,6 +13,7 @@ from tasks import locks, serving
 from tasks.ended import ended
 from tasks.registry import read_ledger
 from tasks.releases import tell
+from tasks.settings import settings
 from tasks.untold import tell_untold
 
 
@@ -41,7 +42,7 @@ def settle(project: str) -> list[Event]:
         why = "its rollout broke off: the process that led it ended; it gets no more requests"
         told.append(tell(project, "stopped", challenger, why))
     now = serving.read().route("production", project)
-    known = ledger.serving(read_ledger(project))
+    known = ledger.serving_on(read_ledger(project), settings().host)
     if now is not None and (known is None or known.version != now.champion):
         why, before = "found serving: what put it there ended before it could say", known.version if known else ""
         told.append(tell(project, "promoted", now.champion, why, champion=before))

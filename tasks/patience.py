@@ -1,0 +1,69 @@
+"""Waiting for a shared store that is away: tried again with growing pauses, told of, and given up in time."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import TypeVar
+
+from penstock.errors import UnreachableError
+from tasks.steps import StepEvent, emit
+
+T = TypeVar("T")
+
+SECONDS = 120.0  # a bucket that is away for longer is not blinking: the user is to decide
+TOLD_AFTER = 3.0  # seconds without an answer after which the user is told
+LONGEST_PAUSE = 5.0
+
+_most: ContextVar[float] = ContextVar("penstock_patience", default=SECONDS)
+
+
+class AwayError(Exception):
+    """The store did not answer, or answered that it cannot now. The message says how."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """In this block the store is waited for at most so long: for what has to happen without it, if need be."""
+    token = _most.set(seconds)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+def patiently(where: str, do: Callable[[], T]) -> T:
+    """``do()``, again while it raises AwayError. What is done so has to bear being done twice.
+
+    Raises UnreachableError when patience has ended.
+    """
+    began, pause, told = time.monotonic(), 0.2, False
+    while True:
+        try:
+            found = do()
+        except AwayError as error:
+            waited = time.monotonic() - began
+            if waited >= _most.get():
+                raise UnreachableError(
+                    f"The shared store has not answered for {waited:.0f} s.",
+                    where=where,
+                    found=str(error),
+                    next_step="make it reachable, then run the command again: what was finished is kept",
+                ) from None
+            if waited >= TOLD_AFTER and not told:
+                told = True
+                _tell(waited, "failed", f"{where} does not answer ({error}); trying for {_most.get():.0f} s")
+            # of several that wait, not all come back at the same moment
+            time.sleep(min(pause, max(0.0, _most.get() - waited)) * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(2 * pause, LONGEST_PAUSE)
+        else:
+            if told:
+                _tell(time.monotonic() - began, "done", f"{where} answers again")
+            return found
+
+
+def _tell(seconds: float, state: str, text: str) -> None:
+    emit(StepEvent(name="shared store", state=state, seconds=seconds, summary=text))
