@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.errors import ConfigError, PenstockError, StorageError
-from tasks import store
+from tasks import patience, store
 from tasks.patience import AwayError, patiently
 from tasks.redaction import redacted
 from tasks.settings import settings
@@ -59,13 +59,13 @@ class Bucket:
         self._create(name, content)
 
     def write(self, name: str, content: bytes) -> None:
-        self._call(lambda: self._fs.pipe_file(self._at(name), content, timeout=SECONDS))
+        self._call(lambda: self._fs.pipe_file(self._at(name), content, timeout=_seconds()))
 
     def read(self, name: str) -> bytes:
-        return bytes(self._call(lambda: self._fs.cat_file(self._at(name), timeout=SECONDS)))
+        return bytes(self._call(lambda: self._fs.cat_file(self._at(name), timeout=_seconds())))
 
     def upload(self, name: str, path: Path) -> None:
-        seconds = SECONDS + path.stat().st_size / SLOWEST
+        seconds = _seconds() + path.stat().st_size / SLOWEST
         self._call(lambda: self._fs.put_file(str(path), self._at(name), timeout=seconds))
 
     def download(self, name: str, path: Path) -> None:
@@ -73,18 +73,18 @@ class Bucket:
 
     def size(self, name: str) -> int:
         bucket, _, prefix = self._at(name).partition("/")
-        head = {"Bucket": bucket, "Key": prefix, "timeout": SECONDS}
+        head = {"Bucket": bucket, "Key": prefix, "timeout": _seconds()}
         return int(self._call(lambda: self._fs.call_s3("head_object", **head))["ContentLength"])
 
     def names(self, folder: str) -> list[str]:
         try:
-            found = self._call(lambda: self._fs.ls(self._at(folder), detail=True, refresh=True, timeout=SECONDS))
+            found = self._call(lambda: self._fs.ls(self._at(folder), detail=True, refresh=True, timeout=_seconds()))
         except FileNotFoundError:
             return []
         return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
 
     def _create(self, name: str, content: bytes) -> None:
-        self._call(lambda: self._fs.pipe_file(self._at(name), content, mode="create", timeout=SECONDS))
+        self._call(lambda: self._fs.pipe_file(self._at(name), content, mode="create", timeout=_seconds()))
 
     def _require_conditional(self) -> None:
         """Raise StorageError if the server overwrites what it was told not to: two writers would lose events.
@@ -161,6 +161,11 @@ class Bucket:
             found=_short(error),
             next_step="correct PENSTOCK_STORE, AWS_ENDPOINT_URL or the credentials (AWS_ACCESS_KEY_ID, ~/.aws)",
         )
+
+
+def _seconds() -> float:
+    """For how long one answer is waited for."""
+    return min(SECONDS, patience.most())
 
 
 def _code(error: BaseException) -> str:

@@ -16,15 +16,15 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import StorageError
+from penstock.errors import StorageError, UnreachableError
 from penstock.ledger import Event, require_unbroken
-from tasks import clock, numbered
+from tasks import clock, numbered, patience
 from tasks import events as prefect_events
 from tasks.settings import settings
 from tasks.store import readable_errors, write_atomic
@@ -32,11 +32,38 @@ from tasks.store import readable_errors, write_atomic
 JOBS = 8
 
 
+class Hurry:
+    """Whether the shared ledger was found to be away: then it is not asked again."""
+
+    away = False
+
+
+_hurry: ContextVar[Hurry | None] = ContextVar("penstock_hurry", default=None)
+
+
 def read_all(project: str) -> list[Event]:
     """Every event of a project, in order. Raises StorageError if one is damaged or missing."""
-    if settings().shared:
-        _fetch_new(project)
+    hurry = _hurry.get()
+    if settings().shared and not (hurry and hurry.away):
+        try:
+            _fetch_new(project)
+        except UnreachableError:
+            if hurry is None:
+                raise
+            hurry.away = True
     return read_known(project)
+
+
+@contextlib.contextmanager
+def at_hand() -> Iterator[Hurry]:
+    """In this block, a shared ledger that is away is read as it was seen last: for what cannot wait."""
+    hurry = _hurry.get() or Hurry()
+    token = _hurry.set(hurry)
+    try:
+        with patience.within(patience.HURRY):
+            yield hurry
+    finally:
+        _hurry.reset(token)
 
 
 def read_known(project: str) -> list[Event]:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 SECONDS = 120.0  # a bucket that is away for longer is not blinking: the user is to decide
 TOLD_AFTER = 3.0  # seconds without an answer after which the user is told
 LONGEST_PAUSE = 5.0
+HURRY = 3.0  # for what goes on without the store
 
 _most: ContextVar[float] = ContextVar("penstock_patience", default=SECONDS)
 
@@ -35,12 +36,22 @@ def within(seconds: float) -> Iterator[None]:
         _most.reset(token)
 
 
+def most() -> float:
+    """Seconds for which a store is waited for here."""
+    return _most.get()
+
+
 def patiently(where: str, do: Callable[[], T]) -> T:
     """``do()``, again while it raises AwayError. What is done so has to bear being done twice.
 
     Raises UnreachableError when patience has ended.
     """
     began, pause, told = time.monotonic(), 0.2, False
+
+    def answered() -> None:
+        if told:
+            _tell(time.monotonic() - began, "done", f"{where} answers again")
+
     while True:
         try:
             found = do()
@@ -59,9 +70,11 @@ def patiently(where: str, do: Callable[[], T]) -> T:
             # of several that wait, not all come back at the same moment
             time.sleep(min(pause, max(0.0, _most.get() - waited)) * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
+        except OSError:  # no such object, or one too many: that is an answer
+            answered()
+            raise
         else:
-            if told:
-                _tell(time.monotonic() - began, "done", f"{where} answers again")
+            answered()
             return found
 
 

@@ -74,10 +74,24 @@ class Checkout:
         self.change(train={"task": name}, gate=gate)
         self.change(**sections)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command line, in a new process that goes on; what it says can be read meanwhile."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def penstock(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """The command line, in a new process."""
+        return self.python("-m", "flows.cli", *arguments, check=check, **environment)
+
+    def python(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY), **environment},
             capture_output=True,
@@ -282,7 +296,7 @@ def s3_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def s3(s3_port: int, home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """The server's port, with this process's environment pointing to it."""
     from tests.s3_server import CREDENTIALS
 

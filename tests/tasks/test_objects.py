@@ -136,3 +136,12 @@ def test_a_server_that_ignores_conditions_keeps_no_ledger(use_store, monkeypatch
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_whoever_shares_nothing_imports_nothing_of_it(checkout):
+    code = (
+        "import sys; from flows import cli, plan, status, train; from tasks import ledger_store, store\n"
+        "store.put_bytes(b'x', 'x'); ledger_store.read_all('tiny')\n"
+        "print({'s3fs', 'botocore', 'fsspec', 'tasks.bucket'} & sys.modules.keys())"
+    )
+    assert checkout.python("-c", code, check=True).stdout == "set()\n"
