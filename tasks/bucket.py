@@ -16,6 +16,7 @@ import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, PenstockError, StorageError
 from tasks import patience, store
@@ -132,10 +133,13 @@ class Bucket:
             raise
         except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
             raise self._refused("There are no credentials for the shared store.", error) from None
+        except (boto.ReadTimeoutError, boto.ConnectTimeoutError, FSTimeoutError, TimeoutError):
+            raise AwayError("no answer in time") from None
+        except boto.EndpointConnectionError as error:
+            address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+            raise AwayError(f"no connection to {address.scheme}://{address.netloc}") from None
         except (boto.ConnectionError, boto.HTTPClientError, ResponseParserError) as error:
             raise AwayError(_short(error)) from None
-        except (FSTimeoutError, TimeoutError):
-            raise AwayError("no answer in time") from None
         except ConnectionError as error:
             raise AwayError(_short(error)) from None
         except boto.BotoCoreError as error:

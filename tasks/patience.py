@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TypeVar
 
 from penstock.errors import UnreachableError
-from tasks.steps import StepEvent, emit
+from tasks import steps
 
 T = TypeVar("T")
 
@@ -19,6 +21,10 @@ TOLD_AFTER = 3.0  # seconds without an answer after which the user is told
 LONGEST_PAUSE = 5.0
 HURRY = 3.0  # for what goes on without the store
 
+logger = logging.getLogger("penstock.store")
+
+_away: dict[str, float] = {}  # since when the users of these have been told that they wait
+_telling = threading.Lock()
 _most: ContextVar[float] = ContextVar("penstock_patience", default=SECONDS)
 
 
@@ -46,12 +52,7 @@ def patiently(where: str, do: Callable[[], T]) -> T:
 
     Raises UnreachableError when patience has ended.
     """
-    began, pause, told = time.monotonic(), 0.2, False
-
-    def answered() -> None:
-        if told:
-            _tell(time.monotonic() - began, "done", f"{where} answers again")
-
+    began, pause = time.monotonic(), 0.2
     while True:
         try:
             found = do()
@@ -64,19 +65,36 @@ def patiently(where: str, do: Callable[[], T]) -> T:
                     found=str(error),
                     next_step="make it reachable, then run the command again: what was finished is kept",
                 ) from None
-            if waited >= TOLD_AFTER and not told:
-                told = True
-                _tell(waited, "failed", f"{where} does not answer ({error}); trying for {_most.get():.0f} s")
+            if waited >= TOLD_AFTER:
+                _tell_away(where, waited, str(error))
             # of several that wait, not all come back at the same moment
             time.sleep(min(pause, max(0.0, _most.get() - waited)) * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
         except OSError:  # no such object, or one too many: that is an answer
-            answered()
+            _tell_back(where)
             raise
         else:
-            answered()
+            _tell_back(where)
             return found
 
 
+def _tell_away(where: str, waited: float, why: str) -> None:
+    """Once, however many wait."""
+    with _telling:
+        if where not in _away:
+            _away[where] = time.monotonic() - waited
+            _tell(waited, "failed", f"{where} does not answer ({why}); trying for {_most.get():.0f} s")
+
+
+def _tell_back(where: str) -> None:
+    if where in _away:
+        with _telling:
+            since = _away.pop(where, None)
+            if since is not None:
+                _tell(time.monotonic() - since, "done", f"{where} answers again")
+
+
 def _tell(seconds: float, state: str, text: str) -> None:
-    emit(StepEvent(name="shared store", state=state, seconds=seconds, summary=text))
+    steps.emit(steps.StepEvent(name="shared store", state=state, seconds=seconds, summary=text))
+    if not steps.listeners:  # no terminal: a worker's log, or the warden's
+        logger.warning("shared store: %s", text)
