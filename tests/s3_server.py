@@ -2,7 +2,8 @@
 
 moto looks whether an object is there and then writes it, with nothing in between that would stop a second writer; S3
 decides that in one step. The lock makes it one step here too. It is one process with many threads, so the lock is
-enough; readers do not take it. Buckets are kept in memory and end with the process.
+enough; readers do not take it. Of the other servers that a package index or Debian has, Ceph's gateway and Swift are
+clusters to set up, and s3rver knows no conditional writes. Buckets are kept in memory and end with the process.
 
 Run as a module it serves until it is killed: `python -m tests.s3_server PORT`.
 """
