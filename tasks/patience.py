@@ -19,7 +19,7 @@ T = TypeVar("T")
 SECONDS = 120.0  # a bucket that is away for longer is not blinking: the user is to decide
 TOLD_AFTER = 3.0  # seconds without an answer after which the user is told
 LONGEST_PAUSE = 5.0
-HURRY = 3.0  # for what goes on without the store
+HURRY = 5.0  # for what goes on without the store; the first call of a process loads a client, too
 ROLLOUT = 20.0  # while a challenger answers requests, and nobody judges it
 
 logger = logging.getLogger("penstock.store")

@@ -25,12 +25,12 @@ def test_it_is_listed_and_if_asked_written_to(store_of, write):
 
 
 def test_one_that_is_away_or_refuses_is_an_error(network, use_store, monkeypatch):
-    monkeypatch.setattr(patience, "HURRY", 0.5)
     use_store("s3://nobody/here")
     with pytest.raises(StorageError, match="does not exist"):
         list(shared_store(False))
     use_store(f"s3://{BUCKET}/away")
     network.become("refused")
+    monkeypatch.setattr(patience, "HURRY", 0.5)
     with pytest.raises(UnreachableError):
         list(shared_store(False))
 
