@@ -19,9 +19,9 @@ from tests.s3_server import BUCKET, CREDENTIALS
 class Team:
     """Checkouts of one project; ``address`` is where their S3 is."""
 
-    def __init__(self, folder: Path, environments: Path, mlflow: Path, prefect_api: str, address: str) -> None:
+    def __init__(self, folder: Path, environments: Path, template: Path, prefect_api: str, address: str) -> None:
         self.folder, self.environments = folder, environments
-        shutil.copyfile(mlflow, folder / "mlflow.db")
+        shutil.copyfile(template / "mlflow" / "mlflow.db", folder / "mlflow.db")
         self.shared = {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": address,
@@ -48,8 +48,8 @@ class Team:
 
 
 @pytest.fixture
-def team(tmp_path, environments, mlflow_template, prefect_api, network):
-    members = Team(tmp_path, environments, mlflow_template, prefect_api, network.url)
+def team(tmp_path, environments, template, prefect_api, network):
+    members = Team(tmp_path, environments, template, prefect_api, network.url)
     yield members
     for supervisor in tmp_path.glob("*/.penstock/supervisor"):
         root = supervisor.parents[1]
