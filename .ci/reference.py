@@ -117,7 +117,8 @@ def environment() -> str:
     rows = ["| variable | what | default |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in ("", Path(), None) else f"`{field.default}`"
-        rows.append(f"| `PENSTOCK_{name.upper()}` | {field.description} | {default} |")
+        variable = field.validation_alias or f"PENSTOCK_{name.upper()}"
+        rows.append(f"| `{variable}` | {field.description} | {default} |")
     rows += [f"| `{name}` | {text} | |" for name, text in OTHERS.items()]
     return (
         "# Environment variables\n\nWhere things are, and secrets. What changes a model is in the project's YAML, never"

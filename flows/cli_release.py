@@ -81,7 +81,7 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
     name = config_path(project).stem
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
-    if not dry_run:
+    if not dry_run and not found.untold:
         from tasks.events import tell_server
         from tasks.mlflow_aliases import tell_mlflow
         from tasks.registry import read_ledger

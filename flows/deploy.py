@@ -16,7 +16,7 @@ from flows.lifecycle import flow, rollout_state
 from penstock.errors import PackagingError
 from penstock.rollout import Deployment
 from penstock.verdict import Verdict
-from tasks import artifacts, serving, traffic
+from tasks import artifacts, patience, serving, traffic
 from tasks.approval import needs_approval, tell_waiting
 from tasks.mlflow_aliases import tell_mlflow
 from tasks.project import load_project
@@ -91,7 +91,7 @@ def _rolled_out(rollout: Rollout) -> Verdict | str:
         return verdict
     if needs_approval(rollout.project, plan.version):
         return "waiting"
-    with _traffic(rollout):
+    with _traffic(rollout), patience.within(patience.ROLLOUT):
         if plan.champion:
             if config.shadow_seconds:
                 verdict = shadow_release(rollout)
@@ -109,7 +109,7 @@ def _rolled_out(rollout: Rollout) -> Verdict | str:
 def _baked(rollout: Rollout) -> Verdict | str:
     """The bake alone, for a release that serves everything since a deploy that broke off."""
     resume_bake(rollout)
-    with _traffic(rollout):
+    with _traffic(rollout), patience.within(patience.ROLLOUT):
         verdict = bake_release(rollout)
     return "" if _goes_on(rollout, verdict) else verdict
 

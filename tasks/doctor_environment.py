@@ -128,7 +128,8 @@ def git_repository() -> Iterator[Finding]:
 
 def variables() -> Iterator[Finding]:
     """Variables that are nearly the name of one that is read, and so do nothing. Their values are not shown."""
-    known = {f"PENSTOCK_{name.upper()}" for name in (*Settings.model_fields, *OTHERS)}
+    known = {str(field.validation_alias or f"PENSTOCK_{name.upper()}") for name, field in Settings.model_fields.items()}
+    known |= {f"PENSTOCK_{name.upper()}" for name in OTHERS}
     words = sorted(known)
     strange = 0
     for name in sorted(set(os.environ) - known - named_by_projects()):

@@ -21,9 +21,9 @@ from tasks.summaries import PREDICTIONS
 
 
 def events_of(project: str) -> list[Event]:
-    """The project's ledger. Raises StorageError if it is damaged."""
+    """The project's ledger, of a shared one what this machine has seen. Raises StorageError if it is damaged."""
     folder = settings().ledger / project
-    return kept(("ledger", project), (folder,), lambda: ledger_store.read_all(project))
+    return kept(("ledger", project), (folder,), lambda: ledger_store.read_known(project))
 
 
 def config_of(project: str) -> Project:

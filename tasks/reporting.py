@@ -19,7 +19,7 @@ from penstock.gate_checks import Check
 from penstock.refs import Evaluation, FileRef, Model
 from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
 from penstock.tuning import Trial
-from tasks import artifacts, store
+from tasks import artifacts, shared, store
 from tasks.caching import task
 from tasks.pages import number, page
 from tasks.plots import Scored
@@ -40,6 +40,9 @@ def write_report(candidate: Candidate, release: Release, project: Project) -> Fi
         store.write_atomic(folder / f"{name}.html", html)
         store.write_atomic(folder / f"{name}.json", ref.model_dump_json().encode())
         store.write_atomic(folder / f"{LATEST}.html", html)
+    if settings().shared:
+        shared.publish([ref])
+        shared.write_note(f"reports/{project.name}/{name}.json", ref.model_dump_json().encode())
     key = project.name.replace("_", "-")  # Prefect takes no underscore in an artifact's key
     artifacts.markdown(f"{key}-report", _markdown(candidate, release))
     artifacts.table(f"{key}-gates", [check.model_dump() for check in _failed_first(candidate.decision.checks)])
@@ -105,7 +108,19 @@ def _folder(project: str) -> Path:
     return settings().home / "reports" / project
 
 
+def _fetch(project: str, name: str) -> None:
+    """The report that somebody else wrote, of those who share a store; nothing happens if nobody did."""
+    note = shared.read_note(f"reports/{project}/{name}.json")
+    if note is not None:
+        html = store.read_bytes(FileRef.model_validate_json(note))
+        with store.readable_errors(_folder(project)):
+            store.write_atomic(_folder(project) / f"{name}.html", html)
+            store.write_atomic(_folder(project) / f"{name}.json", note)
+
+
 def _known(project: str, version: str, suffix: str) -> Path:
+    if settings().shared and version and not (_folder(project) / f"{version}{suffix}").is_file():
+        _fetch(project, version)
     found = {path.stem: path for path in _folder(project).glob(f"*{suffix}")}
     if (version or LATEST) in found:
         return found[version or LATEST]

@@ -9,13 +9,12 @@ from http.client import HTTPException
 
 from penstock import ledger
 from penstock.desired import Desired, Note, Route, with_route, with_untold
-from penstock.errors import PenstockError, RolloutError
+from penstock.errors import PenstockError, RolloutError, UnreachableError
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
-from tasks import release_server, serving
+from tasks import ledger_store, release_server, serving
 from tasks.ended import ended
 from tasks.model_server import api_key
-from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
 from tasks.untold import tell_untold
 
@@ -35,17 +34,22 @@ class Rollback(Value):
     before: str = ""
     after: str = ""
     seconds: float = 0.0
+    untold: bool = False  # the shared ledger was away; the warden tells it
 
     def __str__(self) -> str:
         if not self.after:
             how = "its servers run" if self.warm else "its servers have to be started"
             return f"{self.project}: {self.bad or 'nothing'} -> {self.target} ({how})"
-        return f"{self.project}: {self.target} serves again after {self.seconds:.2f} s; {self.bad} is in quarantine"
+        later = "; the shared ledger is away, and is told when it answers" if self.untold else ""
+        return (
+            f"{self.project}: {self.target} serves again after {self.seconds:.2f} s; {self.bad} is in quarantine{later}"
+        )
 
 
 def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
-    events = read_ledger(project)
+    with ledger_store.at_hand():
+        events = ledger_store.read_all(project)
     desired = serving.read()
     route = desired.route("production", project)
     if route is None:
@@ -88,10 +92,16 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
 def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> Rollback:
     """Send every request to the target, ask the gateway who answers, put the other into quarantine.
 
-    Raises RolloutError without a reason or a target, and when the gateway does not answer with the target.
+    A shared ledger that is away keeps nobody waiting: it is read as this machine saw it last, and told later. Raises
+    RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
     if not reason.strip():
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
+    with ledger_store.at_hand():
+        return _rolled_back(project, reason, to, force)
+
+
+def _rolled_back(project: str, reason: str, to: str, force: bool) -> Rollback:
     began = time.monotonic()
     plan = plan_rollback(project, to, force)
     before = answering(project, seconds=0.5)  # only told; a champion that hangs keeps nobody waiting
@@ -103,10 +113,15 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
         notes = _notes(plan, reason, force)
         serving.change(lambda desired: with_untold(_to(desired, project, plan.target, serve), project, *notes))
     seconds = time.monotonic() - began
-    tell_untold(project)
+    untold = False
+    try:
+        tell_untold(project)
+    except UnreachableError:
+        untold = True
     after = _answers_with(project, plan.target)
     serving.retire(project)
-    return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
+    done = {"before": before, "after": after, "seconds": round(seconds, 3), "untold": untold}
+    return plan.model_copy(update=done)
 
 
 def _notes(plan: Rollback, reason: str, force: bool) -> list[Note]:

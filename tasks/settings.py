@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -33,13 +35,19 @@ QUIET = {
 
 
 class Settings(BaseSettings):
-    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`."""
+    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`; `shared` is `PENSTOCK_STORE`."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
 
     root: Path = Field(default=Path(), description="The checkout: the folder that holds `configs/` and `prefect.yaml`.")
     home: Path = Field(default=Path(), description="State of this machine; `.penstock/` in the checkout if not set.")
     remote: str = Field(default="", description="A DVC remote's URL, in place of the one in `.dvc/config`.")
+    shared: str = Field(
+        default="",
+        validation_alias="PENSTOCK_STORE",
+        description="What a team shares: files, task records and ledger, at `s3://bucket/prefix` or in a folder.",
+    )
+    cache_gb: float = Field(default=20, gt=0, description="The most that copies of the shared store's files may take.")
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
     threads: int = Field(default=0, ge=0, description="Threads that training may use; 0: all this process may run on.")
 
@@ -67,7 +75,19 @@ class Settings(BaseSettings):
 
     @property
     def ledger(self) -> Path:
-        return self.home / "ledger"
+        """The ledger's files; of a shared ledger, the copies of what this machine has seen of it."""
+        return (self.copies if self.shared else self.home) / "ledger"
+
+    @property
+    def copies(self) -> Path:
+        """What is known here of the shared store; another store at another address is another folder."""
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        return self.home / "shared" / hashlib.sha256(f"{endpoint} {self.shared}".encode()).hexdigest()[:12]
+
+    @property
+    def host(self) -> str:
+        """What a shared ledger calls this machine; "" where nothing is shared."""
+        return f"{socket.gethostname()}:{self.home}" if self.shared else ""
 
     @property
     def predictions(self) -> Path:
@@ -93,7 +113,7 @@ def settings() -> Settings:
         given = Settings()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = "PENSTOCK_" + str(first["loc"][0]).upper()
+        name = "PENSTOCK_" + str(first["loc"][0]).upper().removeprefix("PENSTOCK_")
         raise ConfigError(
             f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
         ) from None
