@@ -17,6 +17,7 @@ from tasks.ended import ended
 from tasks.model_server import api_key
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
+from tasks.settings import settings
 from tasks.untold import tell_untold
 
 ANSWER_SECONDS = 5.0
@@ -45,6 +46,10 @@ class Rollback(Value):
 
 def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import plan_revert
+
+        return plan_revert(project, to, force)
     events = read_ledger(project)
     desired = serving.read()
     route = desired.route("production", project)
@@ -90,6 +95,10 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
 
     Raises RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import revert
+
+        return revert(project, reason, to, force)
     if not reason.strip():
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     began = time.monotonic()
