@@ -93,13 +93,15 @@ def read_release(text: str) -> KubeRelease | None:
 def limits(config: RolloutConfig) -> dict[str, str]:
     """The arguments of the AnalysisTemplates (`deploy/kubernetes/model/analysis.yaml`) that a project's YAML decides.
 
-    ``evidence`` is a union bound as in `penstock.verdict`: one of alpha's parts, over every look there can be.
+    ``evidence`` is a union bound as in `penstock.verdict`: one of alpha's parts, over every look there can be;
+    ``evidence-once`` is for what is looked at once.
     """
     seconds = config.step_seconds * len(config.steps) + config.bake_seconds
     window = math.ceil((2 * seconds + 600) / 60) * 60  # pods start, and a person may let a held rollout go on
     return {
         "window": f"{window // 60}m",
         "evidence": f"{math.log(PARTS * window / SCRAPE_SECONDS / config.alpha):.2f}",
+        "evidence-once": f"{math.log(PARTS / config.alpha):.2f}",
         "min-requests": str(config.min_requests),
         "max-error-rate": f"{config.max_error_rate:g}",
         "max-errors-healthy": f"{tolerated(config):g}",

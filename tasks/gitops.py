@@ -79,7 +79,9 @@ def await_rollout(release: KubeRelease, project: Project) -> Seen:
 
 
 def tell_canary(made: Plan, commit: str) -> None:
-    """The ledger knows that the cluster is being asked; once for a commit."""
+    """The ledger knows that the cluster is being asked; once for a commit. Nobody's first release is a canary."""
+    if not made.champion:
+        return
     last = next((event for event in reversed(read_ledger(made.project)) if event.kind in ledger.ROLLOUT), None)
     if last is None or (last.kind, last.version) != ("canary", made.version):
         where = f"{manifests.environment()}, commit {commit[:12]}" if commit else manifests.environment()
