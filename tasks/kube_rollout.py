@@ -32,16 +32,21 @@ def watch(namespace: str, release: KubeRelease, config: RolloutConfig) -> Seen |
     """
     most = max(config.step_seconds, config.bake_seconds) + config.max_wait_seconds
     last, since = Seen(state="absent"), time.monotonic()
+    silent = 0.0  # since when the API has not answered; while it does not, nobody is held
     while True:
         if manifests.current(release.project) != release:
             return None
-        waited = time.monotonic() - since
         try:
             now = look(namespace, release)
         except PlatformError:
-            if waited > most:
+            silent = silent or time.monotonic()
+            if time.monotonic() - silent > most:
                 raise
-            now = last
+            time.sleep(LOOK_SECONDS)
+            continue
+        if silent:
+            since, silent = since + time.monotonic() - silent, 0.0
+        waited = time.monotonic() - since
         if now.state in ("healthy", "failed", "held"):
             return now
         if (now.state, now.step) != (last.state, last.step):
