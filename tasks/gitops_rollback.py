@@ -7,6 +7,7 @@ import time
 from penstock import ledger
 from penstock.errors import RolloutError
 from tasks import gitops, manifests
+from tasks.ended import ended
 from tasks.registry import read_ledger
 from tasks.rollback import Rollback
 
@@ -19,7 +20,8 @@ def plan_revert(project: str, to: str = "", force: bool = False) -> Rollback:
         raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
     champion = serves.version if serves else ""
     bad = named.version if named and named.version != champion else champion
-    target = to or (champion if bad != champion else ledger.last_healthy(events, champion))
+    over = ended(project)
+    target = to or (champion if bad != champion else ledger.last_healthy(events, champion, over))
     if not target:
         raise RolloutError(
             f"There is no release that `{project}` could go back to.",
@@ -30,6 +32,12 @@ def plan_revert(project: str, to: str = "", force: bool = False) -> Rollback:
     if target in barred and not force:
         raise RolloutError(
             f"`{target}` is in quarantine.", found=barred[target], next_step="name another, or add --force"
+        )
+    if target in over and target != champion and not force:
+        raise RolloutError(
+            f"`{target}` was blessed by force, and that ended with {over[target].until}.",
+            found=f"blessed {over[target]}",
+            next_step="name another, bless it again, or add --force",
         )
     if target == champion == bad:
         raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
