@@ -36,7 +36,9 @@ def plan_commit(project: Project, version: str, rollout: str, force: bool, reaso
         raise RolloutError("`--force` needs a reason.", next_step='--reason "why this may serve all the same"')
     release, events = packaged(name, version), read_ledger(name)
     serves = ledger.serving(events)
-    made = plan(name, events, Route(champion=serves.version) if serves else None, release.version, rollout, ended(name), force)
+    made = plan(
+        name, events, Route(champion=serves.version) if serves else None, release.version, rollout, ended(name), force
+    )
     if force and release.version in ledger.quarantined(events):
         tell(name, "cleared", release.version, reason)
     return made
