@@ -24,6 +24,9 @@ class Seen(Value):
     step: str = ""
     reasons: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.state}: {'; '.join(self.reasons) or self.step}"
+
 
 def analysis_names(rollout: Mapping[str, Any]) -> list[str]:
     """The AnalysisRuns that the rollout's status names, of the step and of the background."""

@@ -14,7 +14,7 @@ from penstock.desired import Route
 from penstock.errors import RolloutError
 from penstock.kube_release import KubeRelease
 from penstock.kube_rollout import Seen
-from penstock.ledger import Event
+from penstock.ledger import Event, Kind
 from penstock.rollout import Plan, plan
 from tasks import kube_api, kube_rollout, manifests
 from tasks.caching import task
@@ -96,8 +96,10 @@ def confirm(made: Plan, found: Seen) -> None:
     reason = f"took over from {made.champion}" if made.champion else "the first to serve"
     if not made.serves:
         tell(made.project, "promoted", made.version, reason, champion=made.champion)
-    why = "its analyses in the cluster passed" if made.champion else "its pods are ready; the first is not analysed"
-    tell(made.project, "healthy", made.version, f"{why} ({found.step})")
+    why = f"its analyses in the cluster passed ({found.step})"
+    tell(
+        made.project, "healthy", made.version, why if made.champion else "its pods are ready; the first is not analysed"
+    )
 
 
 @task(cached=False)
@@ -113,22 +115,26 @@ def take_back(made: Plan, release: KubeRelease, kind: Literal["failed", "held"],
 
 
 def settle(project: str) -> None:
-    """Tell the ledger what the newest commit of the project's folder says it is to be told, if it does not know yet."""
-    commit, said = manifests.last_word(project)
-    kind, bad, champion = (said.get(f"Penstock-{key}", "") for key in ("Event", "Bad", "Champion"))
-    reason = said.get("Penstock-Reason", "")
-    if not kind or any(event.facts.get("commit") == commit for event in read_ledger(project)):
-        return
-    if kind in ("failed", "held"):
-        if kind == "failed":
-            tell(project, "quarantined", bad, reason)
-        tell(project, kind, bad, reason, serving=champion, commit=commit)  # type: ignore[arg-type]
-        return
-    if bad and bad != champion:
-        tell(project, "quarantined", bad, reason)
-    if said.get("Penstock-Cleared"):
-        tell(project, "cleared", champion, reason)
-    tell(project, "rolled back", champion, reason, bad=bad, commit=commit)
+    """Tell the ledger what the newest commit says that it is to be told, if it does not know yet."""
+    record(project, *manifests.last_word(project))
+
+
+def record(project: str, commit: str, said: dict[str, str]) -> None:
+    """Tell the ledger what ``commit`` says, each event once. ``said``: as `message` puts it into the trailers."""
+    happened, bad, champion, why = (said.get(key, "") for key in ("Event", "Bad", "Champion", "Reason"))
+    told = {event.kind for event in read_ledger(project) if event.facts.get("commit") == commit}
+    notes: list[tuple[Kind, str, dict[str, str]]] = []
+    if happened in ("failed", "held"):
+        notes.append(("failed" if happened == "failed" else "held", bad, {"serving": champion}))
+    elif happened == "rolled back":
+        notes.append(("rolled back", champion, {"bad": bad}))
+    if happened in ("failed", "rolled back") and bad and bad != champion:
+        notes.append(("quarantined", bad, {}))
+    if said.get("Cleared"):
+        notes.append(("cleared", champion, {}))
+    for kind, version, facts in notes:
+        if kind not in told:
+            tell(project, kind, version, why, commit=commit, **facts)
 
 
 def message(release: KubeRelease, what: str, said: dict[str, str]) -> str:

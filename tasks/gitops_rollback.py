@@ -12,14 +12,40 @@ from tasks.registry import read_ledger
 from tasks.rollback import Rollback
 
 
-def plan_revert(project: str, to: str = "", force: bool = False) -> Rollback:
+class Reverted(Rollback):
+    """A rollback by commit: the manifests name the target, and Argo CD brings it into the cluster."""
+
+    commit: str = ""
+
+    def __str__(self) -> str:
+        if not self.after:
+            return f"{self.project}: {self.bad or 'nothing'} -> {self.target} (a commit to the manifests)"
+        done = f"commit {self.commit[:12]}" if self.commit else "they did already"
+        return (
+            f"{self.project}: the manifests name {self.target} again ({done}); {self.bad} is in quarantine\n"
+            "  next:    the cluster follows; kubectl argo rollouts get rollout model "
+            f"-n {manifests.namespace(self.project)}"
+        )
+
+
+def plan_revert(project: str, to: str = "", force: bool = False) -> Reverted:
     """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
     events, named = read_ledger(project), manifests.current(project)
     serves = ledger.serving(events)
     if named is None and serves is None:
         raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
     champion = serves.version if serves else ""
-    bad = named.version if named and named.version != champion else champion
+    rolls = named is not None and named.version != champion
+    if named and rolls and not _is_rollout(project, named.version):
+        if to != named.version:
+            raise RolloutError(
+                f"The manifests name `{named.version}`, and no command of Penstock's put it there.",
+                where=str(manifests.folder(project)),
+                found=f"the ledger has {champion or 'nothing'} serve",
+                next_step=f"penstock rollback {project} --to {named.version} --reason ..., if that is to serve",
+            )
+        rolls = False
+    bad = named.version if named and rolls else champion
     over = ended(project)
     target = to or (champion if bad != champion else ledger.last_healthy(events, champion, over))
     if not target:
@@ -41,10 +67,10 @@ def plan_revert(project: str, to: str = "", force: bool = False) -> Rollback:
         )
     if target == champion == bad:
         raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
-    return Rollback(project=project, bad=bad, target=target, warm=True)
+    return Reverted(project=project, bad=bad, target=target, warm=True)
 
 
-def revert(project: str, reason: str, to: str = "", force: bool = False) -> Rollback:
+def revert(project: str, reason: str, to: str = "", force: bool = False) -> Reverted:
     """Commit what the manifests had with the target, then tell the ledger. Raises RolloutError without a reason or a
     target, and when the manifests never had it."""
     if not reason.strip():
@@ -54,20 +80,25 @@ def revert(project: str, reason: str, to: str = "", force: bool = False) -> Roll
     manifests.update()
     gitops.settle(project)  # a rollback that ended before it could say so is finished here
     plan = plan_revert(project, to, force)
-    commit = manifests.restore(project, plan.target, _message(plan, reason, force))
+    release, said = gitops.kube_release(project, plan.target), _said(plan, reason, force)
+    commit = manifests.restore(project, plan.target, gitops.message(release, f"back to {plan.target}", said))
     if commit is None:
         raise RolloutError(
             f"The manifests never had `{plan.target}`.",
             where=str(manifests.folder(project)),
             next_step=f"penstock deploy {project} {plan.target}",
         )
-    gitops.settle(project)
-    return plan.model_copy(update={"after": plan.target, "seconds": round(time.monotonic() - began, 3)})
+    gitops.record(project, commit or manifests.last_word(project)[0], said)
+    seconds = round(time.monotonic() - began, 3)
+    return plan.model_copy(update={"after": plan.target, "commit": commit, "seconds": seconds})
 
 
-def _message(plan: Rollback, reason: str, force: bool) -> str:
+def _said(plan: Rollback, reason: str, force: bool) -> dict[str, str]:
     said = {"Event": "rolled back", "Bad": plan.bad, "Champion": plan.target, "Reason": reason}
-    what = f"back to {plan.target}"
-    return gitops.message(
-        gitops.kube_release(plan.project, plan.target), what, said | ({"Cleared": "yes"} if force else {})
-    )
+    return said | ({"Cleared": "yes"} if force else {})
+
+
+def _is_rollout(project: str, version: str) -> bool:
+    """Whether a deploy put ``version`` there: not a person, who may have undone one by hand."""
+    _, said = manifests.last_word(project)
+    return said.get("Version") == version and "Event" not in said

@@ -122,9 +122,10 @@ def restore(project: str, version: str, message: str) -> str | None:
 
 
 def last_word(project: str) -> tuple[str, dict[str, str]]:
-    """(hash, trailers) of the newest commit of the project's folder; ("", {}) if there is none."""
-    said = _git("log", "-1", "--format=%H%n%(trailers:only,unfold)", "--", _shown(project)).splitlines()
-    pairs = [line.partition(": ") for line in said[1:] if ": " in line]
+    """The newest commit of the release's files: its hash, and its trailers without `Penstock-`; ("", {}) of none."""
+    name = f"{_shown(project)}/release"
+    said = _git("log", "-1", "--format=%H%n%(trailers:only,unfold)", "--", name).splitlines()
+    pairs = [line.removeprefix("Penstock-").partition(": ") for line in said[1:] if line.startswith("Penstock-")]
     return (said[0], {key: value for key, _, value in pairs}) if said else ("", {})
 
 

@@ -155,7 +155,7 @@ def test_one_that_the_cluster_fails_is_taken_back_to_the_byte_and_in_quarantine(
     subjects = repository.subjects()[-2:]
     assert subjects == ["tiny: tiny-v2 is to serve in production", "tiny: tiny-v2 failed in production"]
     assert repository.release() == before != repository.release("main~1")
-    assert kinds(since) == [("canary", "tiny-v2"), ("quarantined", "tiny-v2"), ("failed", "tiny-v2")]
+    assert kinds(since) == [("canary", "tiny-v2"), ("failed", "tiny-v2"), ("quarantined", "tiny-v2")]
     failed = read_ledger("tiny")[-1]
     assert failed.facts["commit"] == git(repository.remote, "rev-parse", "main").strip()
     with pytest.raises(RolloutError, match="in quarantine"):
@@ -210,7 +210,8 @@ def test_a_rollback_commits_what_was_there_and_keeps_what_others_changed(pushed)
     assert (plan_rollback("tiny").target, plan_rollback("tiny").bad) == ("tiny-v1", "tiny-v2")
     done = roll_back("tiny", "it says late to everybody")
     assert (done.target, done.bad, done.after) == ("tiny-v1", "tiny-v2", "tiny-v1")
-    assert kinds(since) == [("quarantined", "tiny-v2"), ("rolled back", "tiny-v1")]
+    assert "the manifests name tiny-v1 again (commit" in str(done) and "-n tiny-production" in str(done)
+    assert kinds(since) == [("rolled back", "tiny-v1"), ("quarantined", "tiny-v2")]
     assert repository.subjects()[-2:] == ["Whose it is", "tiny: back to tiny-v1 in production"]
     assert repository.release() == first
     git(repository.clone, "pull", "--quiet")
@@ -245,10 +246,27 @@ def test_whoever_was_killed_before_the_ledger_knew_is_made_up_for(pushed):
     since = len(read_ledger("tiny"))
     with pytest.raises(RolloutError, match="in quarantine"):
         deploy("tiny-v2")
-    assert kinds(since) == [("quarantined", "tiny-v2"), ("failed", "tiny-v2")]
+    assert kinds(since) == [("failed", "tiny-v2"), ("quarantined", "tiny-v2")]
     assert read_ledger("tiny")[-1].facts["commit"] == commit
     deploy("tiny-v1")
     assert kinds(since)[2:] == []  # told once
+
+
+def test_a_revert_by_hand_is_not_undone_by_a_rollback(pushed):
+    repository, cluster = pushed
+    cluster.outcome = "healthy"
+    gitops.tell("tiny", "cleared", "tiny-v2", "again")
+    assert deploy("tiny-v2").result == "healthy"
+    git(repository.colleague, "pull", "--quiet", "--rebase", "origin", "main")
+    git(repository.colleague, "revert", "--no-edit", "HEAD")
+    git(repository.colleague, "push", "--quiet", "origin", "HEAD:main")
+    subjects, since = repository.subjects(), len(read_ledger("tiny"))
+    with pytest.raises(RolloutError, match="no command of Penstock's") as caught:
+        roll_back("tiny", "bad")
+    assert "--to tiny-v1" in caught.value.next_step
+    assert roll_back("tiny", "bad", to="tiny-v1").commit == ""
+    assert kinds(since) == [("rolled back", "tiny-v1"), ("quarantined", "tiny-v2")]
+    assert repository.subjects() == subjects
 
 
 def test_two_who_push_at_once_both_get_through(pushed, monkeypatch):
