@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from flows.gitops import deploy_by_commit
 from flows.lifecycle import flow, rollout_state
 from penstock.errors import PackagingError
 from penstock.rollout import Deployment
@@ -37,6 +38,7 @@ from tasks.rollout import (
     withdraw,
 )
 from tasks.rollout_routes import Rollout
+from tasks.settings import settings
 from tasks.settle import settle
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ def deploy(
     raises `penstock.errors.RolloutError`.
     """
     project = load_project(config)
+    if settings().target == "gitops":
+        ended = deploy_by_commit(project, version, force, reason, wait)
+        return rollout_state(ended.error()) if ended.result in ("failed", "held") else ended
     with deploying(project.name, wait):
         settle(project.name)
         plan = plan_rollout(project, version, uuid.uuid4().hex[:12], force, reason)

@@ -16,6 +16,7 @@ from tasks import ledger_store, release_server, serving
 from tasks.ended import ended
 from tasks.model_server import api_key
 from tasks.releases import packaged, server_of
+from tasks.settings import settings
 from tasks.untold import tell_untold
 
 ANSWER_SECONDS = 5.0
@@ -48,6 +49,10 @@ class Rollback(Value):
 
 def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     """Where to. Raises RolloutError when there is nothing to go back to, or the target is in quarantine."""
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import plan_revert
+
+        return plan_revert(project, to, force)
     with ledger_store.at_hand():
         events = ledger_store.read_all(project)
     desired = serving.read()
@@ -95,6 +100,10 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
     A shared ledger that is away keeps nobody waiting: it is read as this machine saw it last, and told later. Raises
     RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import revert
+
+        return revert(project, reason, to, force)
     if not reason.strip():
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     with ledger_store.at_hand():

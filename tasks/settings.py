@@ -60,6 +60,20 @@ class Settings(BaseSettings):
     approval: Literal["auto", "manual"] = Field(
         default="auto", description="`manual`: no release reaches production here before `penstock approve`."
     )
+    target: Literal["local", "gitops"] = Field(
+        default="local", description="Where releases are deployed: on this machine, or by commits that Argo CD follows."
+    )
+    manifests: Path = Field(default=Path(), description="`gitops`: a git checkout with the manifests.")
+    manifests_path: Path = Field(
+        default=Path("deploy/kubernetes/releases/production"),
+        description="`gitops`: the folder in it that has one for each project; its name is the environment's.",
+    )
+    manifests_remote: str = Field(
+        default="", description="`gitops`: the git remote to push to; none: nothing is pushed."
+    )
+    kubernetes_api: str = Field(
+        default="", description="`gitops`: the API's address (`kubectl proxy`); in a pod of the cluster it is known."
+    )
 
     @property
     def store(self) -> Path:
