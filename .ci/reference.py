@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 
 from flows.cli import main as penstock
-from flows.lifecycle import DeferredFlow
 from penstock import errors
 from tasks.settings import Settings
 
@@ -88,7 +87,7 @@ def python() -> str:
 
 def _function(module: str, name: str, level: int) -> str:
     found = getattr(importlib.import_module(f"flows.{module}"), name)
-    called = found.fn if isinstance(found, DeferredFlow) else inspect.unwrap(found)
+    called = inspect.unwrap(getattr(found, "fn", found))  # the function of a flow, whether Prefect is loaded or not
     signature = str(inspect.signature(called)).replace("'", '"')
     text = _unquoted(f"{name}{signature}")
     if len(text) > WIDTH:
@@ -117,7 +116,8 @@ def environment() -> str:
     rows = ["| variable | what | default |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in ("", Path(), None) else f"`{field.default}`"
-        rows.append(f"| `PENSTOCK_{name.upper()}` | {field.description} | {default} |")
+        variable = field.validation_alias or f"PENSTOCK_{name.upper()}"
+        rows.append(f"| `{variable}` | {field.description} | {default} |")
     rows += [f"| `{name}` | {text} | |" for name, text in OTHERS.items()]
     return (
         "# Environment variables\n\nWhere things are, and secrets. What changes a model is in the project's YAML, never"

@@ -2,7 +2,8 @@
 
 Exit codes: 0 well; 1 something unforeseen; 2 the command line or a config; 3 rejected by the gates; 4 data;
 5 training; 6 packaging; 7 a server; 8 a file or lock of Penstock's own, or what `doctor` found; 9 a rollout that failed
-or could not be judged; 10 a release that came out otherwise when it was made again; 130 interrupted.
+or could not be judged; 10 a release that came out otherwise when it was made again; 11 the checkout's own linters,
+types or tests; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from flows import cli_flows, cli_look, cli_new, cli_operate, cli_release, cli_score, cli_watch
+from flows import cli_ci, cli_flows, cli_look, cli_new, cli_operate, cli_release, cli_score, cli_watch
 from flows.cli_env import environment_option
 from flows.cli_release import AS_JSON, PROJECT
 from flows.terminal import readable_errors, watching
@@ -49,7 +50,8 @@ def main() -> None:
     penstock rollback flights   back to the release that was healthy before
 
     Exit codes: 0 well, 1 unforeseen, 2 usage or config, 3 rejected by the gates, 4 data, 5 training,
-    6 packaging, 7 server, 8 file, lock or doctor, 9 rollout, 10 not reproduced, 130 interrupted.
+    6 packaging, 7 server, 8 file, lock or doctor, 9 rollout, 10 not reproduced, 11 own checks,
+    130 interrupted.
     """
 
 
@@ -233,7 +235,7 @@ def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
         raise outcome.rejection()
 
 
-for part in (cli_release, cli_watch, cli_score, cli_look, cli_flows, cli_operate):
+for part in (cli_release, cli_watch, cli_score, cli_look, cli_ci, cli_flows, cli_operate):
     for command in part.COMMANDS:
         main.add_command(command)
 environment_option(main)

@@ -12,7 +12,7 @@ import click
 # wherever it is called; here, nothing has been started for it yet.
 NAMED = frozenset({
     "run", "ingest", "train", "deploy", "bless", "approve", "reject", "resume", "label", "score", "monitor",
-    "deploy-flows", "up", "down",
+    "release", "deploy-flows", "up", "down",
 })  # fmt: skip
 
 

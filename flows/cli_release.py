@@ -81,7 +81,7 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
     name = config_path(project).stem
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
-    if not dry_run:
+    if not dry_run and not found.untold:
         from tasks.events import tell_server
         from tasks.mlflow_aliases import tell_mlflow
         from tasks.registry import read_ledger
@@ -167,18 +167,25 @@ def drill(project: str, faults: tuple[str, ...], as_json: bool) -> None:
 @click.option("--backend", type=click.Choice(["podman", "buildah", "docker"]), help="Left out: the first there is.")
 @click.option("--tag", default="", metavar="NAME", help="Left out: penstock/PROJECT:VERSION.")
 @click.option("--build-option", "options", multiple=True, metavar="TEXT", help="Handed on to the build.")
+@click.option("--push", default="", metavar="REPOSITORY", help="Push it there (registry/path, without a tag).")
 @AS_JSON
 def image(
-    project: str, version: str | None, backend: str | None, tag: str, options: tuple[str, ...], as_json: bool
+    project: str,
+    version: str | None,
+    backend: str | None,
+    tag: str,
+    options: tuple[str, ...],
+    push: str,
+    as_json: bool,
 ) -> None:
     """Build a release's container image; the ledger keeps its digest.
 
-    The newest release, or VERSION (flights-v2). Needs podman, buildah or Docker, and no registry to push to.
+    The newest release, or VERSION (flights-v2). Needs podman, buildah or Docker, and a registry only for --push.
     """
     from flows.image import image as build
 
     with watching():
-        found = build(project, version or "", backend or "", tag, options)
+        found = build(project, version or "", backend or "", tag, options, push)
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
 
 

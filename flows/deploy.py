@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from flows.gitops import deploy_by_commit
 from flows.lifecycle import flow, rollout_state
 from penstock.errors import PackagingError
 from penstock.rollout import Deployment
 from penstock.verdict import Verdict
-from tasks import artifacts, serving, traffic
+from tasks import artifacts, patience, serving, traffic
 from tasks.approval import needs_approval, tell_waiting
 from tasks.mlflow_aliases import tell_mlflow
 from tasks.production import require_named
@@ -38,6 +39,7 @@ from tasks.rollout import (
     withdraw,
 )
 from tasks.rollout_routes import Rollout
+from tasks.settings import settings
 from tasks.settle import settle
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ def deploy(
     """
     require_named("deploy")
     project = load_project(config)
+    if settings().target == "gitops":
+        ended = deploy_by_commit(project, version, force, reason, wait)
+        return rollout_state(ended.error()) if ended.result in ("failed", "held") else ended
     with deploying(project.name, wait):
         settle(project.name)
         plan = plan_rollout(project, version, uuid.uuid4().hex[:12], force, reason)
@@ -93,7 +98,7 @@ def _rolled_out(rollout: Rollout) -> Verdict | str:
         return verdict
     if needs_approval(rollout.project, plan.version):
         return "waiting"
-    with _traffic(rollout):
+    with _traffic(rollout), patience.within(patience.ROLLOUT):
         if plan.champion:
             if config.shadow_seconds:
                 verdict = shadow_release(rollout)
@@ -111,7 +116,7 @@ def _rolled_out(rollout: Rollout) -> Verdict | str:
 def _baked(rollout: Rollout) -> Verdict | str:
     """The bake alone, for a release that serves everything since a deploy that broke off."""
     resume_bake(rollout)
-    with _traffic(rollout):
+    with _traffic(rollout), patience.within(patience.ROLLOUT):
         verdict = bake_release(rollout)
     return "" if _goes_on(rollout, verdict) else verdict
 

@@ -18,7 +18,8 @@ from penstock.errors import PackagingError, PenstockError
 from penstock.refs import Value
 from penstock.release_config import RolloutConfig
 from penstock.verdict import Verdict
-from tasks import ledger_store, sandbox, serving, traffic
+from tasks import ledger_store, sandbox, serving, store, traffic
+from tasks.caching import file_refs
 from tasks.project import load_project
 from tasks.releases import packaged, tell
 from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
@@ -105,6 +106,8 @@ def drill(config: str, faults: tuple[str, ...] = FAULTS, rate: float = 150) -> D
     """
     project = load_project(config)
     release = packaged(project.name, _champion(project.name))
+    for ref in file_refs(release.candidate):  # of a shared store, the sandbox has what is here
+        store.locate(ref)
     with sandbox.folder("drill") as home:
         sandbox.link_home(home)
         ours = str(settings().ledger)

@@ -8,6 +8,7 @@ from datetime import datetime
 from penstock import ledger
 from penstock.refs import Value
 from tasks.containers import Image, build_image
+from tasks.image_push import push_image
 from tasks.ledger_store import read_all
 from tasks.project import config_path
 from tasks.releases import packaged, tell
@@ -25,16 +26,22 @@ class Built(Value):
     image: Image
     new: bool  # False when the ledger had this very image already
     command: str
+    pushed: str = ""  # repository@digest, as a cluster is told
 
     def __str__(self) -> str:
         lines = [f"{self.version}: {self.image.tag}", f"  image:   {self.image.id}"]
         lines += [f"  digest:  {self.image.digest}"] if self.image.digest else []
+        lines += [f"  pushed:  {self.pushed}"] if self.pushed else []
         lines += [f"  Bento:   {self.image.bento}", f"  run it:  {self.command}"]
         return "\n".join(lines)
 
 
-def image(config: str, version: str = "", backend: str = "", tag: str = "", options: tuple[str, ...] = ()) -> Built:
+def image(
+    config: str, version: str = "", backend: str = "", tag: str = "", options: tuple[str, ...] = (), push: str = ""
+) -> Built:
     """Build the image of ``version``, or of the newest release, and record it: an event `containerized`.
+
+    ``push``: a repository (registry and path) that it is pushed to; the ledger then also has the registry's digest.
 
     The very image that was recorded last is not recorded twice. See `tasks.containers.build_image` for the rest and
     for what it raises.
@@ -48,13 +55,18 @@ def image(config: str, version: str = "", backend: str = "", tag: str = "", opti
     facts = {
         "image": built.id, "digest": built.digest, "bento": built.bento, "tag": built.tag, "backend": built.backend,
     }  # fmt: skip
+    if push:
+        digest = push_image(built, push, release.version.rpartition("-")[2])
+        facts |= {"repository": push, "registry_digest": digest}
     last = next((event for event in reversed(read_all(project)) if _is_of(event, release.version)), None)
     new = last is None or last.facts != facts
     if new:
         tell(project, "containerized", release.version, f"{built.tag} {built.id[:19]}", **facts)
     runner = "docker" if built.backend == "docker" else "podman"
     command = f"{runner} {RUN} {shlex.quote(built.tag)}"
-    return Built(version=release.version, image=built, new=new, command=command)
+    return Built(
+        version=release.version, image=built, new=new, command=command, pushed=f"{push}@{digest}" if push else ""
+    )
 
 
 def _is_of(event: ledger.Event, version: str) -> bool:

@@ -8,7 +8,7 @@ from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.retrain_history import fold
-from tasks import clock, platform
+from tasks import clock, ledger_store, platform
 from tasks.project import config_path, load_project
 from tasks.registry import read_ledger
 from tasks.score_store import live_quality
@@ -88,14 +88,17 @@ def status(config: str | None = None) -> Status:
     """The state of one project, or of all in `configs/`. A project whose files are wrong is named under `problems`."""
     names = [config] if config else sorted(path.stem for path in (settings().root / "configs").glob("*.yaml"))
     projects, problems = [], []
-    for name in names:
-        try:
-            projects.append(_project(config_path(name).stem))
-            projects[-1] = _with_quality(projects[-1], load_project(name))
-        except PenstockError as error:
-            if config:
-                raise
-            problems.append(error.text())
+    with ledger_store.at_hand() as hurry:
+        for name in names:
+            try:
+                projects.append(_project(config_path(name).stem))
+                projects[-1] = _with_quality(projects[-1], load_project(name))
+            except PenstockError as error:
+                if config:
+                    raise
+                problems.append(error.text())
+    if hurry.away:
+        problems.append("The shared store does not answer: this is the ledger as this machine saw it last.")
     services, here = str(platform.status()), settings().environment
     return Status(projects=tuple(projects), services=services, problems=tuple(problems), environment=here)
 

@@ -6,10 +6,12 @@ Nothing is retried: what fails here would fail the same way again, and a rerun g
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
-from penstock.candidate import Candidate, Outcome, Release
+from penstock.candidate import Candidate, Champion, Outcome, Release
 from tasks.behaving import try_behaviour
 from tasks.caching import gathered, is_planning, scope
 from tasks.data import resolve_dataset
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
     from prefect import State
 
     from penstock.config import Project
+    from penstock.gate import Decision
+    from penstock.leakage import Alone
+    from penstock.paired import Losses
+    from penstock.refs import Dataset, Evaluation, Model, Profiles, Splits
+    from penstock.tuning import Tuned
 
 
 @flow
@@ -76,6 +83,60 @@ def _trained(project: Project, revision: str) -> Outcome:
     serving = prepare_serving.submit(requirements)
     if not is_planning():
         start_builder()
+    judged = judge_candidate(project, dataset, splits, champion, measuring, profiling)
+    model, evaluation, decision = judged.model, judged.evaluation, judged.decision
+    package = check = None
+    if decision.passed:
+        if not is_planning():
+            load_early()
+        serving()
+        package = package_model(
+            model,
+            evaluation,
+            splits,
+            schema,
+            project.features,
+            project.package,
+            requirements,
+            project.name,
+        )
+        check = check_package(package, evaluation, splits, project.features, project.package)
+
+    candidate = gathered(
+        Candidate,
+        lineage=lineage,
+        dataset=dataset,
+        checked=checked,
+        splits=splits,
+        profiles=judged.profiles,
+        model=model,
+        evaluation=evaluation,
+        champion=champion,
+        baseline=judged.baseline,
+        decision=decision,
+        package=package,
+        check=check,
+        tuned=judged.tuned,
+    )
+    release = register(candidate)
+    return _told(candidate, release, project)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate up to its gates; while planning, its parts may be pending."""
+
+    profiles: Profiles
+    model: Model
+    evaluation: Evaluation
+    baseline: Evaluation | None
+    losses: Losses | None
+    decision: Decision
+    tuned: Tuned | None
+
+
+def fit(project: Project, dataset: Dataset, splits: Splits, name: str = train_model.name) -> tuple[Model, Tuned | None]:
+    """A model of the training rows, and the search for its parameters where there is one. ``name``: of the step."""
     tuned = None
     if project.tune:
         tuned = tune_model(
@@ -87,7 +148,24 @@ def _trained(project: Project, revision: str) -> Outcome:
             project.tune,
             project.evaluate.judging,
         )
-    model = train_model(splits, project.features, tuned.train if tuned else project.train)
+    model = train_model.named(name)(splits, project.features, tuned.train if tuned else project.train)
+    return model, tuned
+
+
+def judge_candidate(
+    project: Project,
+    dataset: Dataset,
+    splits: Splits,
+    champion: Champion | None,
+    measuring: Callable[[], Alone],
+    profiling: Callable[[], Profiles],
+) -> Judged:
+    """Fit, evaluate, compare with ``champion`` on the same rows, gate. Nothing is registered.
+
+    ``measuring`` and ``profiling``: what `measure_features` and `profile_splits` were started with, beside this.
+    """
+    target = project.train.target
+    model, tuned = fit(project, dataset, splits)
     evaluation = evaluate_model(splits, model, project.features, project.evaluate, target)
     baseline = losses = None
     if champion:
@@ -118,41 +196,7 @@ def _trained(project: Project, revision: str) -> Outcome:
         alone,
         skew,
     )
-    package = check = None
-    if decision.passed:
-        if not is_planning():
-            load_early()
-        serving()
-        package = package_model(
-            model,
-            evaluation,
-            splits,
-            schema,
-            project.features,
-            project.package,
-            requirements,
-            project.name,
-        )
-        check = check_package(package, evaluation, splits, project.features, project.package)
-
-    candidate = gathered(
-        Candidate,
-        lineage=lineage,
-        dataset=dataset,
-        checked=checked,
-        splits=splits,
-        profiles=profiles,
-        model=model,
-        evaluation=evaluation,
-        champion=champion,
-        baseline=baseline,
-        decision=decision,
-        package=package,
-        check=check,
-        tuned=tuned,
-    )
-    release = register(candidate)
-    return _told(candidate, release, project)
+    return Judged(profiles, model, evaluation, baseline, losses, decision, tuned)
 
 
 def _told(candidate: Candidate, release: Release, project: Project) -> Outcome:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from penstock.alert_config import AlertsConfig
 from penstock.behaviour_config import BehaviourTest, TestName
+from penstock.ci_config import CiConfig
 from penstock.derive_config import Derived, FeatureName, Kind
 from penstock.errors import ConfigError
 from penstock.fairness_config import FairnessRule
@@ -322,6 +323,7 @@ class Project(Section):
         description="Who is told of what: a channel's name, and any of `all`, `gate`, `rollout`, `approval`, `drift`, "
         "`schema`, `performance`, `retraining`, `crash`. Addresses are not here: see [alerts.md](alerts.md).",
     )
+    ci: CiConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Project:

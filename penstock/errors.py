@@ -71,6 +71,10 @@ class StorageError(PenstockError):
     exit_code = 8
 
 
+class UnreachableError(StorageError):
+    """The store that a team shares did not answer for as long as it was waited for. What was made is kept here."""
+
+
 class RolloutError(PenstockError):
     """A release did not come to serve: it failed, it could not be judged, or it may not.
 
@@ -97,3 +101,9 @@ class ReproductionError(PenstockError):
     """A release was made again from its record, and came out otherwise."""
 
     exit_code = 10
+
+
+class ChecksFailed(PenstockError):
+    """One of the checkout's own checks failed: its linters, types or tests."""
+
+    exit_code = 11

@@ -82,7 +82,7 @@ def _basic(column: Column, values: pl.Series) -> Column:
         return replace(column, role="left out", why=f"constant: {str(there[0])[:30]}")
     if kind == "Datetime":
         return replace(column, role="left out", why=f"{column.why}; a model takes numbers and categories",
-                       check=column.check or "derive what matters of it, such as an age, in the source")  # fmt: skip
+                       check=column.check or "a part of it may be a feature: `features.derive`")  # fmt: skip
     if kind == "Boolean":
         return replace(column, role="numeric")
     unique = distinct == len(there) and len(there) >= 20
@@ -112,7 +112,7 @@ def _text(column: Column, there: pl.Series, distinct: int, unique: bool) -> Colu
         words = float(there.str.count_matches(r"\s+").mean() or 0)  # type: ignore[arg-type]
         kind = "free text" if words >= 3 else "high cardinality"
         return replace(column, role="left out", why=f"{kind}: {distinct:,} values in {len(there):,} rows",
-                       check=column.check or "group its values in the source, if they matter")  # fmt: skip
+                       check=column.check or "the most frequent may be a feature: `features.derive`")  # fmt: skip
     check = column.check or (f"{distinct} categories: are so many meant?" if distinct > NOTABLE else "")
     why = "a code" if column.why.startswith("digits") else "category"
     return replace(column, role="categorical", why=f"{why}, {distinct} values", check=check)

@@ -70,6 +70,8 @@ class Event(Value):
     record: FileRef
     facts: dict[str, str]
     environment: str = ""  # where it happened: "" is development, and every event before there were others
+    host: str = ""  # the machine and home where it happened, in a ledger that several share
+    id: str = ""  # no two events have one: whose answer was lost knows its event by it
 
     def line(self, *, by: bool = False) -> str:
         """The event as people read it; ``by``: with who did it."""
@@ -138,6 +140,11 @@ def champion(events: Sequence[Event], identity: str) -> Event | None:
 def serving(events: Sequence[Event]) -> Event | None:
     """The event that put into production what serves it now, or None before the first."""
     return next((event for event in reversed(events) if event.kind in TAKES_OVER), None)
+
+
+def serving_on(events: Sequence[Event], host: str) -> Event | None:
+    """The event that put into production what serves on one of several machines; None before its first."""
+    return serving([event for event in events if event.host in ("", host)])
 
 
 def quarantined(events: Sequence[Event]) -> dict[str, str]:

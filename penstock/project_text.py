@@ -71,6 +71,7 @@ def project_text(
         *_feature_lines(found, "numeric", "numeric"),
         *_feature_lines(found, "known_after", "leak"),
         *_left_out(found),
+        *_derivable(found),
         "",
         f"split: # {_split_reason(split_by, found.split_by)}",
         f"  by: {split_by}",
@@ -173,6 +174,20 @@ def _left_out(found: Inferred) -> list[str]:
     return ["  # kept in the data, but no features:"] + [
         f"  #   {comment(column.name)}: {comment(column.why)}" for column in columns
     ]
+
+
+def _derivable(found: Inferred) -> list[str]:
+    """What could be computed of columns that are no features: commented out, because only a person knows its use."""
+    lines = []
+    for column in found.columns:
+        kind = column.values.dtype.partition("(")[0]
+        if column.role in ("time", "left out") and kind == "Datetime":
+            lines += [f"{scalar(f'{column.name}_{part}')}: {{ part: {part}, of: {scalar(column.name)} }}"
+                      for part in ("month", "weekday", "hour")]  # fmt: skip
+        elif column.role == "left out" and column.why.startswith("high cardinality"):
+            lines.append(f"{scalar(f'{column.name}_top')}: {{ group: {scalar(column.name)}, top: 50 }}")
+    said = "  # derive: # features computed from columns, for you to choose: see docs/features.md"
+    return [said, *(f"  #   {line}" for line in lines)] if lines else []
 
 
 def _purpose(found: Inferred) -> str:

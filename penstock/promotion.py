@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from penstock import ledger
 from penstock.errors import RolloutError
@@ -10,15 +10,16 @@ from penstock.ledger import Event
 from penstock.refs import Package
 
 
-def served(package: Package) -> dict[str, str]:
-    """What the ledger keeps of the package that served: its files by hash, and the archive that they came in."""
-    return {"digest": package.digest, "bento": package.bento.sha256}
+def served(package: Package, image: str = "") -> dict[str, str]:
+    """What the ledger keeps of the package that served: its files by hash, the archive that they came in, its image."""
+    return {"digest": package.digest, "bento": package.bento.sha256} | ({"image": image} if image else {})
 
 
-def require_promotable(events: Sequence[Event], source: str, version: str, package: Package) -> None:
-    """Raise RolloutError unless ``version`` was healthy in ``source`` and served this very package there.
+def require_promotable(events: Sequence[Event], source: str, version: str, here: Mapping[str, str]) -> None:
+    """Raise RolloutError unless ``version`` was healthy in ``source`` and what served there is what is ``here``.
 
-    ``events``: those of ``source``, oldest first. The last time counts that it was found healthy there.
+    ``events``: those of ``source``, oldest first. The last time counts that it was found healthy there. ``here``: as
+    `served` says it; its image is compared if ``source`` served from one too.
     """
     project = events[0].project if events else version.rpartition("-v")[0]
     barred = ledger.quarantined(events)
@@ -33,16 +34,19 @@ def require_promotable(events: Sequence[Event], source: str, version: str, packa
             allowed=allowed,
             next_step=f"penstock deploy {project} {version} --env {source}; or deploy one that was healthy there",
         )
-    here = served(package)
-    known = {name: healthy.facts.get(name, "") for name in here}
-    if known != here:
-        other = next(name for name in here if known[name] != here[name])
+    known = {name: healthy.facts.get(name, "") for name in here if name != "image" or name in healthy.facts}
+    other = next((name for name in known if known[name] != here[name]), "")
+    if other:
         raise RolloutError(
             f"`{version}` is not what {source} served under this name.",
-            found=f"{other} {here[other][:12]} here, {known[other][:12] or 'none recorded'} there",
+            found=f"{other} {_short(here[other])} here, {_short(known[other]) or 'none recorded'} there",
             allowed=f"the very bytes that {source} served",
             next_step=f"penstock deploy {project} {version} --env {source}, so that it serves these first",
         )
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def _last(events: Sequence[Event], version: str, source: str) -> str:

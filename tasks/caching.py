@@ -2,8 +2,9 @@
 
 A key is made of the task's inputs (refs by content, config by value), the source that can change the result, the
 versions of the libraries that can, and Python's. A remembered result counts only while every file it names is there,
-byte for byte. Prefect keeps the results and runs the tasks; Prefect itself is imported when a flow runs, not before,
-so that `penstock plan` answers in well under a second.
+byte for byte. Where a team shares a store, what one of them has computed the others find; two who compute the same at
+once write the same, so it does not matter who is last. Prefect keeps the results and runs the tasks; Prefect itself is
+imported when a flow runs, not before, so that `penstock plan` answers in well under a second.
 """
 
 from __future__ import annotations
@@ -130,6 +131,8 @@ class Task(Generic[P, R]):
         if self.cached:
             key, document = self.key(dict(bound.arguments))
             _remember_last(self.name, key, document)
+            if settings().shared:
+                _publish(key, result)
         return result  # type: ignore[no-any-return]
 
     def _planned(self, plan: list[PlannedStep], bound: inspect.BoundArguments) -> R | Pending:
@@ -214,11 +217,39 @@ def is_planning() -> bool:
 def recall(key: str) -> Any:
     """The remembered result of ``key`` if it can be read and all its files are intact, else None."""
     try:
-        record = json.loads((settings().cache / key).read_bytes())
+        record = json.loads(_record(key))
         result = _decoded(json.loads(record["result"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
-    return result if all(store.intact(ref) for ref in file_refs(result)) else None
+    return result if store.intact(*file_refs(result)) else None
+
+
+def _record(key: str) -> bytes:
+    """What Prefect wrote of a result, here or on a machine that shares the store. Raises OSError if nobody did."""
+    path = settings().cache / key
+    if settings().shared and not path.exists():
+        from tasks import shared
+
+        content = shared.read_note(f"cache/{key}")
+        if content is None:
+            raise FileNotFoundError(key)
+        store.write_atomic(path, json.dumps(_at_home(json.loads(content), str(path))).encode())
+    return path.read_bytes()
+
+
+def _publish(key: str, result: Any) -> None:
+    """Let a team have a result: its files first, then the record that names them."""
+    from tasks import shared
+
+    with contextlib.suppress(FileNotFoundError):  # Prefect could not keep it: then nobody can
+        record = json.loads((settings().cache / key).read_bytes())
+        shared.publish(file_refs(result))
+        shared.write_note(f"cache/{key}", json.dumps(_at_home(record, key), sort_keys=True).encode())
+
+
+def _at_home(record: dict[str, Any], place: str) -> dict[str, Any]:
+    """A record names the file it is in; the shared one names no machine's folder."""
+    return record | {"metadata": record["metadata"] | {"storage_key": place}}
 
 
 def file_refs(value: Any) -> Iterator[FileRef]:

@@ -81,7 +81,7 @@ def compare(project: str, before: str, after: str) -> Comparison:
         after=_side(events[1], right),
         same_test_rows=left.splits.test.sha256 == right.splits.test.sha256,
         config=changes(*(store.read_json(one.config) for one in lineages)),
-        schema_columns=changes(*(_columns(store.read_bytes(one.schema_text)) for one in lineages)),
+        schema_columns=changes(*(schema_columns(store.read_bytes(one.schema_text)) for one in lineages)),
         code=files_changed(lineages[0].code, lineages[1].code),
         libraries=changes(*({**one.libraries, "python": one.python} for one in lineages)),
         metrics=metric_changes(
@@ -90,7 +90,7 @@ def compare(project: str, before: str, after: str) -> Comparison:
             intervals=(_intervals(left, metrics[0]), _intervals(right, metrics[1])),
         ),
         gated=_gated(right, candidate_name(events[0])),
-        slices=_slices(*metrics),
+        slices=slice_changes(*metrics),
         importance=_importance(*metrics),
     )
 
@@ -114,7 +114,8 @@ def _side(event: Event, candidate: Candidate) -> Side:
     )
 
 
-def _columns(schema: bytes) -> dict[str, Any]:
+def schema_columns(schema: bytes | str) -> dict[str, Any]:
+    """The columns of a schema file, by name."""
     columns: dict[str, Any] = (yaml.safe_load(schema) or {}).get("columns", {})
     return columns
 
@@ -163,7 +164,7 @@ def compared_slices(before: dict[str, Any], after: dict[str, Any]) -> list[Slice
     return sorted(found, key=lambda one: -one.moved)
 
 
-def _slices(before: dict[str, Any], after: dict[str, Any]) -> tuple[MetricChange, ...]:
+def slice_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[MetricChange, ...]:
     """The slices of both that differ most."""
     changed = [one.change for one in compared_slices(before, after) if None not in one.both]
     return tuple(change for change in changed[:SLICES] if change.verdict)

@@ -95,6 +95,11 @@ def build_image(package: Package, release: str, time: int, backend: str, tag: st
     return Image(tag=tag, id=built, digest=digest, bento=package.digest, backend=name)
 
 
+def run_backend(name: str, *arguments: str) -> str:
+    """What a backend's program said. Raises PlatformError if it is not installed, PackagingError if it refuses."""
+    return _run([installed(name)[1], *arguments], name, 0, "be pushed")
+
+
 def installed(backend: str = "") -> tuple[str, str]:
     """(backend, its program) of the one that is asked for, or the first there is. Raises PlatformError if none is."""
     for name in (backend,) if backend else BACKENDS:
@@ -109,14 +114,14 @@ def installed(backend: str = "") -> tuple[str, str]:
     )
 
 
-def _run(command: list[str], name: str, time: int) -> str:
+def _run(command: list[str], name: str, time: int, what: str = "be built") -> str:
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(time)} if name == "docker" else None
     # its output is kept back: a build says hundreds of lines, of which the last few matter when it fails
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         words = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         raise PackagingError(
-            "The container image could not be built.",
+            f"The container image could not {what}.",
             where=f"{name} {command[1]}",
             found=" | ".join(words[-4:])[-700:] or f"exit code {done.returncode}",
             next_step=f"see that `{name} info` works; docs/container.md has what networks and machines may need",

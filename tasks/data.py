@@ -27,6 +27,7 @@ from tasks import locks, store
 from tasks.caching import task
 from tasks.dvc_config import DEFAULT, cache_folder, remote_url
 from tasks.git import git
+from tasks.redaction import redacted
 from tasks.settings import settings
 
 CHUNK = 1 << 22
@@ -226,7 +227,7 @@ def repository() -> Iterator[Any]:
 def _remote_error(error: Exception, verb: str) -> DataError:
     if isinstance(error, DataError):
         return error
-    text = re.sub(r"://[^/\s@]*@", "://", str(error)).strip() or type(error).__name__
+    text = redacted(re.sub(r"://[^/\s@]*@", "://", str(error))).strip() or type(error).__name__
     return DataError(
         f"The DVC remote cannot be {'read' if verb == 'read' else 'written'}.",
         where=remote_url() or "no remote is configured",

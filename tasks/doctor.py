@@ -1,6 +1,6 @@
 """`penstock doctor`: looks at everything a run needs, side by side, and changes nothing.
 
-Each check is a function that asks the world and returns findings; they stand in the four modules named below. One that
+Each check is a function that asks the world and returns findings; they stand in the modules named below. One that
 does not answer in time is a finding of its own. Prefect, MLflow and DVC are not imported, unless a remote of DVC's is
 elsewhere.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from penstock.diagnosis import Diagnosis, Finding, failed_by, warn
 from penstock.errors import PenstockError
-from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving
+from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving, doctor_store
 from tasks.mlflow_mirror import without_secrets
 from tasks.settings import settings
 
@@ -41,6 +41,7 @@ def examine(write: bool = False) -> Diagnosis:
         "configs": doctor_records.configs,
         "ledgers": doctor_records.ledgers,
         "datasets": doctor_disk.datasets,
+        "shared store": lambda: doctor_store.shared_store(write),
         "dvc remote": lambda: doctor_addresses.dvc_remote(write),
         "mlflow": doctor_addresses.mlflow,
         "prefect": doctor_addresses.prefect,

@@ -11,20 +11,20 @@ from penstock.ledger import Event, Kind
 from penstock.retrain_config import Cause
 from penstock.retrain_history import fold
 from penstock.window import WindowDrift
-from tasks import monitored
+from tasks import ledger_store, monitored
 from tasks.exposed import Sample, seconds
 from tasks.exposed_serving import rollout
 from tasks.kept import kept
 from tasks.project import config_path, load_project
-from tasks.registry import read_ledger
 from tasks.settings import settings
 from tasks.summaries import PREDICTIONS
 
 
 def events_of(project: str) -> list[Event]:
-    """The project's ledger. Raises StorageError if it is damaged."""
+    """The project's ledger, of a shared one what this machine has seen. Raises StorageError if it is damaged."""
     folder = settings().ledger / project
-    return kept(("ledger", project), (folder,), lambda: read_ledger(project))
+    own = settings().environment
+    return kept(("ledger", project), (folder,), lambda: ledger.seen_in(ledger_store.read_known(project), own))
 
 
 def config_of(project: str) -> Project:

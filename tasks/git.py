@@ -7,6 +7,7 @@ import subprocess
 from penstock.config import Project
 from penstock.errors import DataError
 from tasks.caching import task
+from tasks.redaction import redacted
 from tasks.settings import settings
 
 
@@ -31,6 +32,30 @@ def commit_dataset(project: Project, message: str) -> str:
         return ""
     _must("commit", "--quiet", "-m", message, "--", name)
     return _must("rev-parse", "HEAD").strip()
+
+
+def tag_release(version: str, commit: str) -> str:
+    """An annotated tag ``version`` at ``commit``, pushed to `origin` where there is one; returns what became of it.
+
+    A tag of that name that is there stays as it is: a release is made once. Nothing is raised: the release serves.
+    """
+    there = git("rev-parse", "--verify", "--quiet", f"refs/tags/{version}")
+    if there is None:
+        return ""
+    if there.returncode:
+        author = ("-c", "user.name=penstock", "-c", "user.email=penstock@localhost")
+        made = git(*author, "tag", "--annotate", version, commit, "--message", f"{version} serves production")
+        if made is None or made.returncode:
+            return f"{version} could not be made: {made.stderr.strip()[:200] if made else ''}"
+    origin = git("remote", "get-url", "origin")
+    if origin is None or origin.returncode:
+        return version
+    pushed = git("push", "--quiet", "origin", f"refs/tags/{version}")
+    return version if pushed and not pushed.returncode else f"{version}, not pushed: {_last(pushed)}"
+
+
+def _last(said: subprocess.CompletedProcess[str] | None) -> str:
+    return redacted((said.stderr.strip().splitlines() or [""])[-1][:200]) if said else ""
 
 
 def _must(*arguments: str) -> str:

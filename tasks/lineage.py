@@ -25,7 +25,7 @@ MAKERS = (
     "packaging", "infra",
 )  # fmt: skip
 # sections that say how a release serves, takes over and is watched, not what it is
-RELEASING = {"serve", "rollout", "monitor", "labels", "retrain", "alerts"}
+RELEASING = {"serve", "rollout", "monitor", "labels", "retrain", "alerts", "ci"}
 # what ingest and DVC write; what it says of the data is in the dataset's version
 OURS = ("data/*.dvc", "data/.gitignore", ".dvc")
 LIBRARIES = (
@@ -37,7 +37,7 @@ LIBRARIES = (
 @task(reads=True)
 def describe_lineage(project: Project, schema: str, dataset: Dataset) -> Lineage:
     """The lineage that a model trained now would have. While planning, nothing is written."""
-    commit, dirty = _git_state()
+    commit, dirty = git_state()
     tree = project.model_dump(mode="json", by_alias=True, exclude=RELEASING)
     config = json.dumps(tree, sort_keys=True, indent=1, ensure_ascii=False)
     return Lineage(
@@ -107,7 +107,7 @@ def _text(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def _git_state() -> tuple[str, bool]:
+def git_state() -> tuple[str, bool]:
     """(commit, whether anything but OURS differs from it); ("", False) without git. What cannot be told is dirty."""
     head = git("rev-parse", "HEAD")
     if head is None or head.returncode:

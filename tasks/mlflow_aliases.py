@@ -6,7 +6,8 @@ Only a mirror, told after the fact: whether MLflow is there decides nothing.
 from __future__ import annotations
 
 from penstock import ledger
-from tasks import locks
+from penstock.errors import UnreachableError
+from tasks import locks, patience
 from tasks.caching import task
 from tasks.mlflow_mirror import connect, without_secrets
 from tasks.registry import read_ledger
@@ -17,7 +18,11 @@ CHAMPION, QUARANTINED = "champion", "penstock.quarantined"
 @task(cached=False, name="tell mlflow")
 def tell_mlflow(project: str) -> str:
     """Alias and tags as the ledger has them. What goes wrong is returned in words, never raised."""
-    events = read_ledger(project)
+    try:
+        with patience.within(patience.HURRY):
+            events = read_ledger(project)
+    except UnreachableError as error:
+        return f"MLflow was not told who serves: {error.what}"
     serves, barred = ledger.serving(events), ledger.quarantined(events)
     try:
         with locks.exclusive("mlflow", timeout=60):

@@ -24,7 +24,7 @@ from penstock.candidate import Candidate, Release
 from penstock.config import Project
 from penstock.errors import PenstockError, PlatformError
 from penstock.refs import FileRef
-from tasks import locks, store
+from tasks import locks, shared, store
 from tasks.caching import file_refs, task
 from tasks.plots import standalone
 from tasks.project import recorded_project
@@ -78,7 +78,12 @@ def connect() -> MlflowClient:
 @task(reads=True)
 def is_mirrored(release: Release) -> bool:
     """Whether this MLflow was told of this release: read from a mark under the home, without asking MLflow."""
-    return _mark(release).exists()
+    mark = _mark(release)
+    if not mark.exists() and _shares_marks():
+        content = shared.read_note(f"mlflow/{release.project}/{mark.name}")
+        if content is not None:
+            store.write_atomic(mark, content)
+    return mark.exists()
 
 
 def tracking_uri() -> str:
@@ -96,7 +101,7 @@ def _left_behind(release: Release) -> Iterator[tuple[Candidate, Release, FileRef
             continue
         with contextlib.suppress(PenstockError):
             candidate, report = recorded_candidate.fn(earlier), find_report.fn(earlier)
-            if report and all(store.intact(ref) for ref in file_refs(candidate)):
+            if report and store.intact(*file_refs(candidate)):
                 yield candidate, earlier, report, recorded_project(candidate.lineage.config)
 
 
@@ -109,7 +114,15 @@ def _tell(client: MlflowClient, candidate: Candidate, release: Release, report: 
     run_id = found[0].info.run_id if found else _log_run(client, experiment, candidate, release, report, tags)
     if release.version:
         _register(client, project, release, run_id, tags)
-    store.write_atomic(_mark(release), run_id.encode())
+    mark = _mark(release)
+    store.write_atomic(mark, run_id.encode())
+    if _shares_marks():
+        shared.write_note(f"mlflow/{release.project}/{mark.name}", run_id.encode())
+
+
+def _shares_marks() -> bool:
+    """Whether those who share the store also share an MLflow: what one of them has told it, no other tells again."""
+    return bool(settings().shared and settings().mlflow_uri)
 
 
 def _mark(release: Release) -> Path:

@@ -11,7 +11,7 @@ from penstock.gate import judged_slices
 from penstock.judge import Judge, judge_from
 from penstock.paired import Losses, Question, losses
 from penstock.refs import Evaluation, Splits
-from penstock.task_type import LOWER_IS_BETTER
+from penstock.task_type import LOWER_IS_BETTER, TASK_TYPES
 from tasks import store
 from tasks.caching import task
 from tasks.settings import settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SEED = 7
+RESAMPLES = 1000  # of what is shown
 
 
 @task(libraries=("numpy", "polars"))
@@ -43,6 +44,24 @@ def compare_with_champion(
     asked += _in_slices(splits, documents[0], models, _compared(gate.slices), evaluate)
     found = losses(asked, len(rows[0]), gate.resamples, SEED, settings().cpus)
     return Losses(losses=tuple(found), resamples=gate.resamples)
+
+
+@task(libraries=("numpy", "polars"))
+def measure_differences(evaluation: Evaluation, other: Evaluation | None, evaluate: EvaluateConfig) -> Losses:
+    """The loss of every metric that is shown, over all test rows, beside ``other``'s on the same rows; without
+    ``other`` beside zero, so that it is the metric itself with its spread. Nothing of what could not be scored.
+
+    Raises what `compare_with_champion` raises.
+    """
+    documents = [store.read_json(one.metrics) for one in (evaluation, other) if one is not None]
+    if any(document.get("incomparable") for document in documents):
+        return Losses(losses=(), resamples=RESAMPLES)
+    rows = _same_rows(evaluation, other or evaluation)
+    models = [_Scored(document, frame, evaluate) for document, frame in zip(documents, rows, strict=False)]
+    shown = [name for name in TASK_TYPES[documents[0].get("task", "binary")].shown if name in documents[0]["metrics"]]
+    asked = [_question(metric, models) if other else _beside_zero(metric, models[0]) for metric in shown]
+    found = losses(asked, len(rows[0]), RESAMPLES, SEED, settings().cpus)
+    return Losses(losses=tuple(found), resamples=RESAMPLES)
 
 
 class _Scored:
@@ -76,6 +95,16 @@ def _question(
     mine = slice(None) if at is None else at
     candidate, champion = (one.judge.statistic(metric, one.label[mine], one.score[mine]) for one in models)
     return Question(metric, metric in LOWER_IS_BETTER, candidate, champion, at, column, value)
+
+
+def _beside_zero(metric: str, model: _Scored) -> Question:
+    import numpy as np
+
+    def zero(weights: np.ndarray) -> np.ndarray:
+        return np.zeros(len(weights))
+
+    statistic = model.judge.statistic(metric, model.label, model.score)
+    return Question(metric, metric in LOWER_IS_BETTER, statistic, zero)
 
 
 def _in_slices(

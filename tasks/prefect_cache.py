@@ -46,7 +46,7 @@ class ContentPolicy(CachePolicy):
     def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str:
         key, _ = self.ours.key(inputs)
         path = settings().cache / key
-        if path.exists() and recall(key) is None:
+        if recall(key) is None and path.exists():
             with contextlib.suppress(OSError):
                 path.unlink()
             in_memory = getattr(task_ctx.result_store, "cache", None)

@@ -11,9 +11,10 @@ from tasks.releases import Packaged
 from tasks.settings import settings
 
 
-def require_promotable(release: Packaged) -> None:
+def require_promotable(release: Packaged, image: str = "") -> None:
     """Raise RolloutError unless the environment before this one found the release healthy, and served these bytes.
 
+    ``image``: the digest of the container image that is to serve here, if one is.
     Raises StorageError or PackagingError if the files that are about to serve are not those of the package.
     """
     source = settings().promote_from
@@ -24,5 +25,5 @@ def require_promotable(release: Packaged) -> None:
     name = release.candidate.lineage.project
     place = "" if source == DEVELOPMENT else source
     events = ledger.seen_in(ledger_store.read_all(name), place)
-    promotion.require_promotable(events, source, release.version, release.package)
+    promotion.require_promotable(events, source, release.version, promotion.served(release.package, image))
     unpacked(release.package)  # reads every file of it, and compares

@@ -60,7 +60,7 @@ def find_existing(lineage: Lineage, champion: Champion | None) -> Release | None
     if event.kind == "rejected" and any(check.name == SKEW for check in candidate.decision.checks if not check.passed):
         return None
     refs = [event.record, *file_refs(candidate)]
-    return release_of(event) if all(store.intact(ref) for ref in refs) else None
+    return release_of(event) if store.intact(*refs) else None
 
 
 @task(reads=True)

@@ -16,10 +16,10 @@ from penstock.candidate import Candidate, Release
 from penstock.config import Project
 from penstock.errors import DataError
 from penstock.gate_checks import Check
-from penstock.refs import FileRef
+from penstock.refs import Evaluation, FileRef, Model
 from penstock.task_type import LOSSES, LOWER_IS_BETTER, TASK_TYPES, TaskType
 from penstock.tuning import Trial
-from tasks import artifacts, store
+from tasks import artifacts, shared, store
 from tasks.caching import task
 from tasks.pages import number, page
 from tasks.plots import Scored
@@ -40,6 +40,9 @@ def write_report(candidate: Candidate, release: Release, project: Project) -> Fi
         store.write_atomic(folder / f"{name}.html", html)
         store.write_atomic(folder / f"{name}.json", ref.model_dump_json().encode())
         store.write_atomic(folder / f"{LATEST}.html", html)
+    if settings().shared:
+        shared.publish([ref])
+        shared.write_note(f"reports/{project.name}/{name}.json", ref.model_dump_json().encode())
     key = project.name.replace("_", "-")  # Prefect takes no underscore in an artifact's key
     artifacts.markdown(f"{key}-report", _markdown(candidate, release))
     artifacts.table(f"{key}-gates", [check.model_dump() for check in _failed_first(candidate.decision.checks)])
@@ -105,7 +108,19 @@ def _folder(project: str) -> Path:
     return settings().home / "reports" / project
 
 
+def _fetch(project: str, name: str) -> None:
+    """The report that somebody else wrote, of those who share a store; nothing happens if nobody did."""
+    note = shared.read_note(f"reports/{project}/{name}.json")
+    if note is not None:
+        html = store.read_bytes(FileRef.model_validate_json(note))
+        with store.readable_errors(_folder(project)):
+            store.write_atomic(_folder(project) / f"{name}.html", html)
+            store.write_atomic(_folder(project) / f"{name}.json", note)
+
+
 def _known(project: str, version: str, suffix: str) -> Path:
+    if settings().shared and version and not (_folder(project) / f"{version}{suffix}").is_file():
+        _fetch(project, version)
     found = {path.stem: path for path in _folder(project).glob(f"*{suffix}")}
     if (version or LATEST) in found:
         return found[version or LATEST]
@@ -156,13 +171,19 @@ def _metric_rows(metrics: dict[str, Any], baseline: dict[str, Any]) -> list[dict
 
 def plots(candidate: Candidate) -> list[tuple[str, str, str]]:
     """(title, SVG, what it shows) of every plot; the champion's curves too where it could be scored."""
-    metrics = store.read_json(candidate.evaluation.metrics)
-    baseline = store.read_json(candidate.baseline.metrics) if candidate.baseline else {}
-    models = [Scored("candidate", "first", metrics, store.read_json(candidate.evaluation.curves))]
-    if candidate.baseline and "metrics" in baseline:
-        models.insert(0, Scored("champion", "second", baseline, store.read_json(candidate.baseline.curves)))
-    history = store.read_json(candidate.model.history)
-    return plots_of(metrics.get("task", "binary"), models, history)
+    return plots_beside(candidate.model, candidate.evaluation, candidate.baseline, "champion")
+
+
+def plots_beside(
+    model: Model, evaluation: Evaluation, baseline: Evaluation | None, name: str
+) -> list[tuple[str, str, str]]:
+    """The same of a model that was evaluated, beside the ``baseline`` called ``name``."""
+    metrics = store.read_json(evaluation.metrics)
+    models = [Scored("candidate", "first", metrics, store.read_json(evaluation.curves))]
+    beside = store.read_json(baseline.metrics) if baseline else {}
+    if baseline and "metrics" in beside:
+        models.insert(0, Scored(name, "second", beside, store.read_json(baseline.curves)))
+    return plots_of(metrics.get("task", "binary"), models, store.read_json(model.history))
 
 
 def _tuning(candidate: Candidate, project: Project) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def _files(recorded: Candidate, made: Candidate, folder: Path) -> tuple[str, ...
 
 def _place(folder: Path, ref: FileRef) -> Path:
     """Where the clean folder's store has a file."""
-    return folder / ".penstock" / "store" / store.locate(ref).relative_to(settings().store)
+    return folder / ".penstock" / "store" / store.path_of(ref).relative_to(settings().store)
 
 
 def _read(folder: Path, ref: FileRef) -> bytes:

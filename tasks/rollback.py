@@ -9,16 +9,17 @@ from http.client import HTTPException
 
 from penstock import ledger
 from penstock.desired import Desired, Note, Route, with_route, with_untold
-from penstock.errors import PenstockError, RolloutError
+from penstock.errors import PenstockError, RolloutError, UnreachableError
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
-from tasks import release_server, serving
+from tasks import ledger_store, release_server, serving
 from tasks.ended import ended
 from tasks.model_server import api_key
 from tasks.production import require_named
 from tasks.promotion import require_promotable
 from tasks.registry import read_ledger
 from tasks.releases import packaged, server_of
+from tasks.settings import settings
 from tasks.untold import tell_untold
 
 ANSWER_SECONDS = 5.0
@@ -37,12 +38,16 @@ class Rollback(Value):
     before: str = ""
     after: str = ""
     seconds: float = 0.0
+    untold: bool = False  # the shared ledger was away; the warden tells it
 
     def __str__(self) -> str:
         if not self.after:
             how = "its servers run" if self.warm else "its servers have to be started"
             return f"{self.project}: {self.bad or 'nothing'} -> {self.target} ({how})"
-        return f"{self.project}: {self.target} serves again after {self.seconds:.2f} s; {self.bad} is in quarantine"
+        later = "; the shared ledger is away, and is told when it answers" if self.untold else ""
+        return (
+            f"{self.project}: {self.target} serves again after {self.seconds:.2f} s; {self.bad} is in quarantine{later}"
+        )
 
 
 def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
@@ -51,7 +56,12 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
     Raises RolloutError when there is nothing to go back to, the target is in quarantine, or it was never healthy here
     and may not come from the environment before this one.
     """
-    events = read_ledger(project)
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import plan_revert
+
+        return plan_revert(project, to, force)
+    with ledger_store.at_hand():
+        events = read_ledger(project)
     desired = serving.read()
     route = desired.route("production", project)
     if route is None:
@@ -96,11 +106,21 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
 def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> Rollback:
     """Send every request to the target, ask the gateway who answers, put the other into quarantine.
 
-    Raises RolloutError without a reason or a target, and when the gateway does not answer with the target.
+    A shared ledger that is away keeps nobody waiting: it is read as this machine saw it last, and told later. Raises
+    RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
     require_named("rollback")
+    if settings().target == "gitops":
+        from tasks.gitops_rollback import revert
+
+        return revert(project, reason, to, force)
     if not reason.strip():
         raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
+    with ledger_store.at_hand():
+        return _rolled_back(project, reason, to, force)
+
+
+def _rolled_back(project: str, reason: str, to: str, force: bool) -> Rollback:
     began = time.monotonic()
     plan = plan_rollback(project, to, force)
     before = answering(project, seconds=0.5)  # only told; a champion that hangs keeps nobody waiting
@@ -112,10 +132,15 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
         notes = _notes(plan, reason, force)
         serving.change(lambda desired: with_untold(_to(desired, project, plan.target, serve), project, *notes))
     seconds = time.monotonic() - began
-    tell_untold(project)
+    untold = False
+    try:
+        tell_untold(project)
+    except UnreachableError:
+        untold = True
     after = _answers_with(project, plan.target)
     serving.retire(project)
-    return plan.model_copy(update={"before": before, "after": after, "seconds": round(seconds, 3)})
+    done = {"before": before, "after": after, "seconds": round(seconds, 3), "untold": untold}
+    return plan.model_copy(update=done)
 
 
 def _notes(plan: Rollback, reason: str, force: bool) -> list[Note]:

@@ -22,7 +22,14 @@ from tasks.source import CODE
 from tasks.store_use import in_use
 
 # a sandbox has none of these from the outside: it would push, deploy or tell where the user does
-NOT_INHERITED = ("PENSTOCK_REMOTE", "PENSTOCK_MLFLOW_URI", "PREFECT_API_URL", "PENSTOCK_APPROVAL", *environments.OWN)
+NOT_INHERITED = (
+    "PENSTOCK_REMOTE",
+    "PENSTOCK_STORE",
+    "PENSTOCK_MLFLOW_URI",
+    "PREFECT_API_URL",
+    "PENSTOCK_APPROVAL",
+    *environments.OWN,
+)
 NOT_LINKED = {".penstock", ".dvc", ".git", "data", "configs", "prefect.toml", "flows", "tasks", "penstock", "bentos"}
 END_SECONDS = 60.0
 

@@ -14,6 +14,7 @@ from penstock.traffic import Traffic
 from tasks import clock, envoy, release_server, serving, supervision
 from tasks.evidence import counters
 from tasks.model_server import api_key
+from tasks.settings import settings
 
 
 class Serving(Value):
@@ -106,7 +107,9 @@ def standing(events: list[Event]) -> str:
     health = "healthy" if ledger.is_healthy(events, version) else "not found healthy yet"
     if version in forced(events):
         health += ", its forced blessing is OVER" if version in ended(events, clock.now().date()) else ", by force"
-    return f"{version} serves since {ledger.moment(tenure[0].since, seconds=False)} UTC, {health}"
+    serves = ledger.serving(events)
+    place = f" on {serves.host}" if serves is not None and serves.host not in ("", settings().host) else ""
+    return f"{version} serves{place} since {ledger.moment(tenure[0].since, seconds=False)} UTC, {health}"
 
 
 def call(project: str) -> str:

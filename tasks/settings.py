@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -34,7 +36,7 @@ QUIET = {
 
 
 class Settings(BaseSettings):
-    """One environment's addresses. Every field is the variable `PENSTOCK_<FIELD>`, or a line of its profile."""
+    """One environment's addresses, of variables and its profile: `PENSTOCK_<FIELD>`; `shared` is `PENSTOCK_STORE`."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
 
@@ -46,6 +48,12 @@ class Settings(BaseSettings):
     root: Path = Field(default=Path(), description="The checkout: the folder that holds `configs/` and `prefect.yaml`.")
     home: Path = Field(default=Path(), description="State of this machine; `.penstock/` in the checkout if not set.")
     remote: str = Field(default="", description="A DVC remote's URL, in place of the one in `.dvc/config`.")
+    shared: str = Field(
+        default="",
+        validation_alias="PENSTOCK_STORE",
+        description="What a team shares: files, task records and ledger, at `s3://bucket/prefix` or in a folder.",
+    )
+    cache_gb: float = Field(default=20, gt=0, description="The most that copies of the shared store's files may take.")
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
     threads: int = Field(default=0, ge=0, description="Threads that training may use; 0: all this process may run on.")
 
@@ -57,6 +65,20 @@ class Settings(BaseSettings):
     worker_memory_mb: int = Field(default=2048, ge=256, description="The most that one of them may allocate.")
     approval: Literal["auto", "manual"] = Field(
         default="auto", description="`manual`: no release reaches production here before `penstock approve`."
+    )
+    target: Literal["local", "gitops"] = Field(
+        default="local", description="Where releases are deployed: on this machine, or by commits that Argo CD follows."
+    )
+    manifests: Path = Field(default=Path(), description="`gitops`: a git checkout with the manifests.")
+    manifests_path: Path = Field(
+        default=Path("deploy/kubernetes/releases/production"),
+        description="`gitops`: the folder in it that has one for each project; its name is the environment's.",
+    )
+    manifests_remote: str = Field(
+        default="", description="`gitops`: the git remote to push to; none: nothing is pushed."
+    )
+    kubernetes_api: str = Field(
+        default="", description="`gitops`: the API's address (`kubectl proxy`); in a pod of the cluster it is known."
     )
 
     @property
@@ -78,7 +100,19 @@ class Settings(BaseSettings):
 
     @property
     def ledger(self) -> Path:
-        return self.home / "ledger"
+        """The ledger's files; of a shared ledger, the copies of what this machine has seen of it."""
+        return (self.copies if self.shared else self.home) / "ledger"
+
+    @property
+    def copies(self) -> Path:
+        """What is known here of the shared store; another store at another address is another folder."""
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        return self.home / "shared" / hashlib.sha256(f"{endpoint} {self.shared}".encode()).hexdigest()[:12]
+
+    @property
+    def host(self) -> str:
+        """What a shared ledger calls this machine; "" where nothing is shared."""
+        return f"{socket.gethostname()}:{self.home}" if self.shared else ""
 
     @property
     def predictions(self) -> Path:
@@ -107,7 +141,7 @@ def settings() -> Settings:
         given = Settings()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = "PENSTOCK_" + str(first["loc"][0]).upper()
+        name = "PENSTOCK_" + str(first["loc"][0]).upper().removeprefix("PENSTOCK_")
         raise ConfigError(
             f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
         ) from None

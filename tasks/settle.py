@@ -6,42 +6,50 @@ the remains of one; nobody judges that challenger any more, so it gets no more r
 
 from __future__ import annotations
 
+import logging
+
 from penstock import ledger
-from penstock.desired import Desired, Route, with_route
+from penstock.desired import Desired, Note, Route, with_route, with_untold
+from penstock.errors import UnreachableError
 from penstock.ledger import Event
-from tasks import locks, serving
+from tasks import locks, patience, serving
 from tasks.ended import ended
 from tasks.registry import read_ledger
 from tasks.releases import tell
+from tasks.settings import settings
 from tasks.untold import tell_untold
+
+WHY = "its rollout broke off: the process that led it ended; it gets no more requests"
+
+logger = logging.getLogger("penstock.settle")
 
 
 def settle_all() -> tuple[list[Event], bool]:
-    """Settle every project; returns what the ledger was told, and whether that was all: projects that are being
-    deployed are left out."""
+    """Settle every project; returns what the ledger was told, and whether that was all.
+
+    Projects that are being deployed are left out, and those whose shared ledger is away: what serves does not need it.
+    """
     told: list[Event] = []
     whole = True
     desired = serving.read()
     for project in sorted({server.project for server in desired.servers.values()} | desired.untold.keys()):
-        with locks.tried(f"deploy-{project}") as mine:
-            told += settle(project) if mine else []
+        with locks.tried(f"deploy-{project}") as mine, patience.within(patience.HURRY):
+            try:
+                told += settle(project) if mine else []
+            except UnreachableError as error:
+                logger.warning("%s: the ledger is told later: %s", project, error.found)
+                mine = False
             whole = whole and mine
     return told, whole
 
 
 def settle(project: str) -> list[Event]:
     """Settle one project. The caller holds its deploy lock. Returns what the ledger was told."""
-    serving.change(lambda desired: desired)  # it may have ended before the gateway had what it wrote
+    # first what clients feel, the ledger next; and the gateway may not have had what was written last
+    serving.change(lambda desired: _without_rollout(desired, project))
     told = tell_untold(project)
-    route = serving.read().route("production", project)
-    challenger = route.challenger if route else ""
-    if route and route.rollout:
-        serving.change(lambda desired: _without_rollout(desired, project))
-    if challenger:
-        why = "its rollout broke off: the process that led it ended; it gets no more requests"
-        told.append(tell(project, "stopped", challenger, why))
     now = serving.read().route("production", project)
-    known = ledger.serving(read_ledger(project))
+    known = ledger.serving_on(read_ledger(project), settings().host)
     if now is not None and (known is None or known.version != now.champion):
         why, before = "found serving: what put it there ended before it could say", known.version if known else ""
         told.append(tell(project, "promoted", now.champion, why, champion=before))
@@ -58,4 +66,7 @@ def _without_rollout(desired: Desired, project: str) -> Desired:
     if main.challenger and staging:
         desired = with_route(desired, "staging", project, Route(champion=main.champion, serve=main.serve))
     settled = Route(champion=main.champion, fallback=main.fallback, serve=main.serve)
-    return with_route(desired, "production", project, settled)
+    desired = with_route(desired, "production", project, settled)
+    if not main.challenger:
+        return desired
+    return with_untold(desired, project, Note(change=main.rollout, kind="stopped", version=main.challenger, reason=WHY))

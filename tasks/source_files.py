@@ -70,16 +70,22 @@ def plain_file(file: SourceFile, encoding: str | None) -> Path:
 
     Raises DataError when it cannot be read, unpacked or decoded.
     """
-    return _plain(file, encoding)
+    home = settings().home
+    path = _plain(home, file, encoding)
+    if path.exists() or str(path) == file.url:
+        return path
+    _plain.cache_clear()  # somebody has cleared the folder away
+    _folder.cache_clear()
+    return _plain(home, file, encoding)
 
 
 @functools.lru_cache(maxsize=64)
-def _plain(file: SourceFile, encoding: str | None) -> Path:
+def _plain(home: Path, file: SourceFile, encoding: str | None) -> Path:
     with readable(file.url), _opened(file.url) as (stream, packing):
         local = "://" not in file.url
         if local and not packing and (encoding is None or _is_utf8(encoding)) and not _has_mark(stream):
             return Path(file.url)
-        target = Path(_folder().name) / hashlib.sha256(f"{file}{encoding}".encode()).hexdigest()[:24]
+        target = Path(_folder(home).name) / hashlib.sha256(f"{file}{encoding}".encode()).hexdigest()[:24]
         with target.open("wb") as copy:
             if encoding is None:
                 shutil.copyfileobj(stream, copy, PIECE)
@@ -222,9 +228,9 @@ def _has_mark(stream: Any) -> bool:
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _folder(home: Path) -> tempfile.TemporaryDirectory[str]:
     """Removed when this process ends."""
-    parent = settings().home / "sources"
+    parent = home / "sources"
     with store.readable_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=parent, prefix="tmp-")

@@ -3,6 +3,10 @@
 Reads and writes `<home>/store`. An object is `ab/<sha256><suffix>`, mode 0444. What was hashed once is hashed
 again only when its size, mtime or inode has changed; that memory is `state.db` beside the objects, and losing it
 costs time, never correctness.
+
+Where a team shares a store (`PENSTOCK_STORE`), this folder is each machine's copy of what it has made or used: a file
+that is not here is fetched from there when it is asked for (`tasks/shared.py`). Writing stays local; what is to be
+seen by others is uploaded before anything that refers to it is published.
 """
 
 from __future__ import annotations
@@ -62,8 +66,19 @@ def put_json(value: Any, name: str) -> FileRef:
     return put_bytes(text.encode(), name)
 
 
-def locate(ref: FileRef) -> Path:
+def path_of(ref: FileRef) -> Path:
+    """Where a file is here, if it is here."""
     return settings().store / ref.sha256[:2] / (ref.sha256 + Path(ref.name).suffix)
+
+
+def locate(ref: FileRef) -> Path:
+    """Where a file is, to be read. One that only the shared store has is fetched; StorageError if nobody has it."""
+    path = path_of(ref)
+    if settings().shared:
+        from tasks import shared
+
+        shared.require_here(ref)
+    return path
 
 
 def read_bytes(ref: FileRef) -> bytes:
@@ -71,7 +86,7 @@ def read_bytes(ref: FileRef) -> bytes:
     if not intact(ref):
         raise StorageError(
             "A stored file is missing or damaged.",
-            where=str(locate(ref)),
+            where=str(path_of(ref)),
             found=str(ref),
             next_step="run the command again: the step that made it will run afresh",
         )
@@ -82,9 +97,21 @@ def read_json(ref: FileRef) -> Any:
     return json.loads(read_bytes(ref))
 
 
-def intact(ref: FileRef) -> bool:
-    """Whether the object is there, byte for byte."""
-    path = locate(ref)
+def intact(*refs: FileRef) -> bool:
+    """Whether all of these are there, byte for byte; in the shared store will do."""
+    lacking = [ref for ref in refs if not is_here(ref)]
+    if not lacking or not settings().shared:
+        return not lacking
+    from tasks import shared
+
+    for ref in lacking:  # a damaged copy is of no use where the whole one can be fetched
+        path_of(ref).unlink(missing_ok=True)
+    return shared.has(lacking)
+
+
+def is_here(ref: FileRef) -> bool:
+    """Whether this machine has the file, byte for byte."""
+    path = path_of(ref)
     try:
         return path.stat().st_size == ref.size and digest(path) == ref.sha256
     except OSError:
@@ -137,25 +164,29 @@ class Memory:
 @contextlib.contextmanager
 def remembering() -> Iterator[Memory]:
     """The memory, for several files: what is learnt in the block is kept at its end."""
-    connection = _connection()
-    memory = Memory(connection)
-    try:
-        yield memory
-    finally:
-        memory.keep()
-        if connection:
-            connection.close()
+    with database() as connection:
+        memory = Memory(connection)
+        try:
+            yield memory
+        finally:
+            memory.keep()
 
 
-def _connection() -> sqlite3.Connection | None:
+@contextlib.contextmanager
+def database() -> Iterator[sqlite3.Connection | None]:
+    """A connection to `state.db`, or None where it cannot be used (a read-only home)."""
+    connection = None
     with contextlib.suppress(sqlite3.Error, OSError):
         settings().store.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(settings().store / "state.db", timeout=5)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS memory (kind TEXT, path TEXT, stamp TEXT, value TEXT, PRIMARY KEY (kind, path))"
         )
-        return connection
-    return None
+    try:
+        yield connection
+    finally:
+        if connection:
+            connection.close()
 
 
 def _adopt(path: Path, name: str) -> FileRef:
@@ -163,8 +194,8 @@ def _adopt(path: Path, name: str) -> FileRef:
         os.fsync(file.fileno())
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     ref = FileRef(name=name, sha256=sha256, size=path.stat().st_size)
-    target = locate(ref)
-    if intact(ref):
+    target = path_of(ref)
+    if is_here(ref):
         return ref
     target.parent.mkdir(parents=True, exist_ok=True)
     path.chmod(0o444)

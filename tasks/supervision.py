@@ -30,7 +30,11 @@ SOCKET = "supervisor.sock"
 SILENT = (OSError, HTTPException, Error)  # what asking supervisord raises when it is not there, or says no
 # what is set for a single command; a service that inherited it would log nothing, compile everything anew, or listen
 # somewhere else than at the socket it is given
-NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PENSTOCK_LISTEN")
+# the last two: by them a CI runner finds what a job has left running, and ends it
+NOT_INHERITED = (
+    "PYTHONDONTWRITEBYTECODE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PENSTOCK_LISTEN", "RUNNER_TRACKING_ID",
+    "JENKINS_NODE_COOKIE",
+)  # fmt: skip
 CONF = """\
 [unix_http_server]
 file={socket}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from penstock.errors import PenstockError
-from tasks import clock, serving
+from tasks import clock, patience, serving
 from tasks.ended import tell_expired
 from tasks.settle import settle_all
 from tasks.telling import tell_later
@@ -33,7 +33,7 @@ def main() -> None:
         time.sleep(SECONDS)
         with _logged():
             settled = look(settled)
-        with _logged():
+        with _logged(), patience.within(patience.HURRY):
             reminded = remind(reminded)
 
 

@@ -25,7 +25,7 @@ TINY = REPOSITORY / "tests" / "tiny"
 hypothesis_settings.register_profile("penstock", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("penstock")
 
-for name in [name for name in os.environ if name.startswith(("PENSTOCK_", "PREFECT_"))]:
+for name in [name for name in os.environ if name.startswith(("PENSTOCK_", "PREFECT_", "AWS_"))]:
     del os.environ[name]  # whatever the developer's shell says
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process the tests start would compile everything anew
 sys.path.insert(0, str(REPOSITORY))
@@ -74,10 +74,24 @@ class Checkout:
         self.change(train={"task": name}, gate=gate)
         self.change(**sections)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command line, in a new process that goes on; what it says can be read meanwhile."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def penstock(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """The command line, in a new process."""
+        return self.python("-m", "flows.cli", *arguments, check=check, **environment)
+
+    def python(self, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, *arguments],
             cwd=self.root,
             env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY), **environment},
             capture_output=True,
@@ -270,3 +284,59 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if told:
         terminalreporter.section("commands of the docs")
         terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """A server of S3 with a bucket, for all tests; each uses a prefix of its own."""
+    from tests.s3_server import s3_server
+
+    with s3_server() as port:
+        yield port
+
+
+@pytest.fixture
+def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The server's port, with this process's environment pointing to it."""
+    from tests.s3_server import CREDENTIALS
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
+    return s3_port
+
+
+@pytest.fixture
+def network(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Between this process and the server of S3: see tests/bad_network.py."""
+    from tests.bad_network import bad_network
+
+    with bad_network(s3) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
+        yield found
+
+
+@pytest.fixture
+def use_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Point `PENSTOCK_STORE` to an address."""
+    from tasks.settings import settings
+
+    def use(url: str) -> None:
+        monkeypatch.setenv("PENSTOCK_STORE", url)
+        settings.cache_clear()
+
+    return use
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store_of(request: Any, tmp_path: Path, use_store: Callable[[str], None]) -> Any:
+    """An empty shared store of each kind."""
+    from tasks.objects import objects
+
+    if request.param == "bucket":
+        request.getfixturevalue("s3")
+        use_store(f"s3://team/{tmp_path.name}")
+    else:
+        (tmp_path / "mounted").mkdir()
+        use_store(str(tmp_path / "mounted"))
+    return objects()

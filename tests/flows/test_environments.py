@@ -68,6 +68,7 @@ VERBS = [
     ("label", "tiny", "f.csv"),
     ("score", "tiny", "f.csv", "o.csv"),
     ("monitor", "tiny"),
+    ("release", "tiny", "--from-ref", "HEAD"),
 ]
 
 

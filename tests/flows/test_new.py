@@ -263,6 +263,22 @@ def test_a_table_too_small_or_not_split_by_time_is_told(checkout):
     assert load_project("shop").gate.min_rows == 30
 
 
+def test_features_that_could_be_derived_are_proposed_and_work_when_they_are_taken(checkout):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=400)
+    days = [str(datetime.date(2024, 1, 1) + datetime.timedelta(i)) for i in range(400)]
+    rows = [[days[i], f"s {i // 2}", f"{x[i]:.3f}", str(int(x[i] > rng.normal()))] for i in range(400)]
+    write(checkout.root / "rows.csv", [["when", "street", "x", "y"], *rows], encoding="utf-8")
+    new("shop", "rows.csv", "y")
+    path = checkout.root / "configs" / "shop.yaml"
+    lines = path.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  # derive:"))
+    proposed = [line.replace("  # ", "  ", 1) if "# derive" in line else line.replace("  #   ", "    ", 1)
+                for line in lines[first : first + 5]]  # fmt: skip
+    path.write_text("\n".join([*lines[:first], *proposed, *lines[first + 5 :]]))
+    assert set(load_project("shop").features.derive) == {"when_month", "when_weekday", "when_hour", "street_top"}
+
+
 def test_no_header_and_several_files(checkout):
     table = awkward(120)[1:]
     (checkout.root / "in").mkdir()

@@ -126,6 +126,7 @@ WRONG = {  # what is added to a section, the key that has to be named, what is a
     "retrain ": ("enabled: maybe", "retrain.enabled", "true or false"),
     "retrain  ": ("metric: rmse", "retrain.metric", "auc, accuracy"),
     "alerts": ("ops: [gates]", "alerts.ops.0", "approval"),
+    "ci": ("sample: 2", "ci.sample", "a number above 0 up to 1"),
 }
 
 

@@ -27,15 +27,17 @@ def staging(*kinds: str, facts: dict[str, str] | None = None) -> list[Event]:
     ]  # fmt: skip
 
 
-def refused(events: list[Event], package: Package = PACKAGE) -> str:
+def refused(events: list[Event], package: Package = PACKAGE, image: str = "") -> str:
     with pytest.raises(RolloutError) as caught:
-        require_promotable(events, "staging", "p-v1", package)
+        require_promotable(events, "staging", "p-v1", served(package, image))
     return caught.value.text()
 
 
 def test_what_was_healthy_there_may_come():
-    require_promotable(staging(*HEALTHY), "staging", "p-v1", PACKAGE)
-    require_promotable(staging(*HEALTHY, "quarantined", "cleared", "promoted", "healthy"), "staging", "p-v1", PACKAGE)
+    require_promotable(staging(*HEALTHY), "staging", "p-v1", served(PACKAGE))
+    require_promotable(
+        staging(*HEALTHY, "quarantined", "cleared", "promoted", "healthy"), "staging", "p-v1", served(PACKAGE)
+    )
 
 
 def test_what_was_never_there_may_not():
@@ -60,3 +62,12 @@ def test_other_bytes_under_the_same_name_may_not():
 
 def test_what_staging_did_not_record_may_not():
     assert "none recorded there" in refused(staging(*HEALTHY, facts={}))
+
+
+def test_an_image_is_compared_with_the_one_that_served_if_one_did():
+    image = "sha256:" + "1" * 64
+    require_promotable(staging(*HEALTHY), "staging", "p-v1", served(PACKAGE, image))
+    pushed = staging(*HEALTHY, facts=served(PACKAGE, image))
+    require_promotable(pushed, "staging", "p-v1", served(PACKAGE, image))
+    require_promotable(pushed, "staging", "p-v1", served(PACKAGE))
+    assert "image 222222222222 here, 111111111111 there" in refused(pushed, image="sha256:" + "2" * 64)

@@ -7,6 +7,7 @@ import gzip
 import http.server
 import io
 import json
+import shutil
 import sys
 import threading
 
@@ -210,3 +211,15 @@ def test_no_library_says_a_secret_of_the_environment(home, monkeypatch):
         source_files.find_files("memory://rows.csv")
     assert "hunter2" not in caught.value.text() + repr(caught.value.__cause__)
     assert "***" in caught.value.found
+
+
+def test_a_copy_that_somebody_cleared_away_is_made_again(home):
+    from tasks.settings import settings
+
+    path = settings().root / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n1\n"))
+    (file,) = source_files.find_files("rows.csv.gz")
+    copy = source_files.plain_file(file, "utf-8")
+    assert source_files.plain_file(file, "utf-8") == copy
+    shutil.rmtree(copy.parent)
+    assert source_files.plain_file(file, "utf-8").read_bytes() == b"a\n1\n"

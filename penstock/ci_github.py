@@ -1,0 +1,123 @@
+"""The stages as a GitHub Actions workflow. A pull request from a fork gets no secret and a token that only reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock import ci
+from penstock.ci import Cache, Stage
+
+PATH = ".github/workflows/penstock.yml"
+CHANGE = "github.event_name == 'pull_request'"
+# by hand, or by the stage `retrain`: a push with the job's own token starts no workflow
+MAIN = f"(github.event_name == 'workflow_dispatch' && github.ref == 'refs/heads/{ci.MAIN}')"
+WHEN = {
+    ("change",): CHANGE,
+    ("main", "tag"): f"(github.event_name == 'push' || {MAIN})",
+    ("change", "main", "tag"): f"({CHANGE} || github.event_name == 'push' || {MAIN})",
+    ("schedule",): "github.event_name == 'schedule'",
+}
+# starts the stages of main for the commit that was pushed, if one was
+AGAIN = f'test "$(git rev-parse HEAD)" = "$GITHUB_SHA" || gh workflow run {PATH.rpartition("/")[2]} --ref {ci.MAIN}'
+
+
+def workflow(stages: tuple[Stage, ...]) -> dict[str, Any]:
+    return {
+        "name": "penstock",
+        "on": {
+            "push": {"branches": [ci.MAIN], "tags": [f"{ci.TAG}*"]},
+            "pull_request": None,
+            "schedule": [{"cron": ci.CRON}],
+            "workflow_dispatch": None,
+        },
+        "permissions": {},
+        "concurrency": {
+            "group": "${{ github.workflow }}-${{ github.ref }}-${{ github.event_name }}",
+            "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
+        },
+        "env": dict(ci.VARIABLES),
+        "jobs": {stage.name: _job(stage) for stage in stages},
+    }
+
+
+def _job(stage: Stage) -> dict[str, Any]:
+    condition = WHEN[stage.on]
+    if stage.always:
+        condition = f"!cancelled() && {condition}"
+    if stage.serves:
+        condition += f" && vars.{ci.HOME} != ''"
+    job: dict[str, Any] = {"name": stage.name, "if": condition}
+    if stage.needs:
+        job["needs"] = list(stage.needs)
+    job["runs-on"] = ["self-hosted", ci.RUNNER] if stage.serves else "ubuntu-24.04"
+    job["timeout-minutes"] = ci.MINUTES
+    job["permissions"] = {"contents": "write" if stage.writes else "read"}
+    if stage.writes:
+        job["permissions"]["actions"] = "write"
+    if stage.posts:
+        job["permissions"]["pull-requests"] = "write"
+    if stage.serves:
+        job["concurrency"] = {"group": ci.RACE, "cancel-in-progress": False}
+        job["env"] = {ci.HOME: f"${{{{ vars.{ci.HOME} }}}}"}
+    if stage.approval:
+        job["environment"] = ci.ENVIRONMENT
+    job["steps"] = _steps(stage)
+    return job
+
+
+def _steps(stage: Stage) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = [
+        {
+            "uses": "actions/checkout@v4",
+            "with": {
+                "fetch-depth": 0,
+                "persist-credentials": stage.writes,
+                # what runs on that machine was started from this folder's environment
+                **({"clean": False} if stage.serves else {}),
+            },
+        }
+    ]
+    if not stage.serves:
+        steps.append({"uses": "actions/setup-python@v5", "with": {"python-version": ci.PYTHON}})
+    steps += [_cache(cache) for cache in stage.caches]
+    if stage.posts:
+        steps.append(
+            {
+                "uses": "actions/download-artifact@v4",
+                "with": {"pattern": "penstock-*", "path": ci.REPORT, "merge-multiple": True},
+            }
+        )
+    steps.append({"name": "install", "run": "\n".join(ci.INSTALL) + "\n"})
+    secrets = {name: f"${{{{ secrets.{name} }}}}" for name in stage.secrets}
+    if stage.posts:
+        secrets |= {"GITHUB_TOKEN": "${{ github.token }}"}
+    steps.append({"name": stage.name, "run": "\n".join(stage.commands) + "\n", **({"env": secrets} if secrets else {})})
+    if stage.writes:
+        steps.append({"name": "release it", "run": f"{AGAIN}\n", "env": {"GH_TOKEN": "${{ github.token }}"}})
+    if stage.keeps:
+        steps.append(
+            {
+                "if": "!cancelled()",
+                "uses": "actions/upload-artifact@v4",
+                "with": {
+                    "name": f"penstock-{stage.name}",
+                    "path": ci.REPORT,
+                    "include-hidden-files": True,
+                    "if-no-files-found": "ignore",
+                },
+            }
+        )
+    return steps
+
+
+def _cache(cache: Cache) -> dict[str, Any]:
+    prefix = f"{cache.name}-${{{{ runner.os }}}}-"
+    files = ", ".join(f"'{name}'" for name in cache.files)
+    return {
+        "uses": "actions/cache@v4",
+        "with": {
+            "path": "\n".join(cache.paths) + "\n",
+            "key": f"{prefix}${{{{ hashFiles({files}) }}}}",
+            "restore-keys": prefix,
+        },
+    }

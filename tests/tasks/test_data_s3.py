@@ -1,0 +1,73 @@
+"""A DVC remote on S3 is trusted no more than any other: every byte is hashed on arrival."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from penstock.errors import DataError
+from tasks import ingestion
+from tasks.data import dataset_paths, resolve_dataset
+from tasks.project import load_project, schema_text
+from tasks.settings import settings
+from tests.s3_server import BUCKET, CREDENTIALS
+
+
+@pytest.fixture
+def project(checkout, s3, tmp_path, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_REMOTE", f"s3://{BUCKET}/{tmp_path.name}/dvc")
+    settings.cache_clear()
+    found = load_project("tiny")
+    ingestion.ingest_batch(found, schema_text(found), "b1")
+    ingestion.track_dataset(found)
+    return found
+
+
+@pytest.fixture
+def bucket(project):
+    import s3fs
+
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+
+
+def victim(bucket, tmp_path) -> str:
+    found = bucket.find(f"{BUCKET}/{tmp_path.name}/dvc")
+    return next(name for name in found if not name.endswith(".dir"))
+
+
+def test_what_was_pushed_is_fetched(project, checkout):
+    before = resolve_dataset(project.data)
+    content = [path.read_bytes() for path in dataset_paths(before)]
+    shutil.rmtree(checkout.root / ".dvc" / "cache")
+    assert resolve_dataset(project.data) == before
+    assert [path.read_bytes() for path in dataset_paths(before)] == content
+
+
+def test_damage_in_the_bucket_is_refused_by_name(project, checkout, bucket, tmp_path):
+    name = victim(bucket, tmp_path)
+    content = bucket.cat_file(name)
+    bucket.pipe_file(name, content[:-1] + bytes([content[-1] ^ 1]))
+    shutil.rmtree(checkout.root / ".dvc" / "cache")
+    with pytest.raises(DataError, match="damaged") as caught:
+        resolve_dataset(project.data)
+    assert "".join(name.split("/")[-2:]) in caught.value.where
+
+
+def test_what_the_bucket_lost_is_named(project, checkout, bucket, tmp_path):
+    name = victim(bucket, tmp_path)
+    bucket.rm_file(name)
+    shutil.rmtree(checkout.root / ".dvc" / "cache")
+    with pytest.raises(DataError, match="neither the cache nor the remote") as caught:
+        resolve_dataset(project.data)
+    assert caught.value.found == "".join(name.split("/")[-2:])
+
+
+def test_a_remote_that_refuses_is_an_error_without_secrets(project, checkout, monkeypatch):
+    shutil.rmtree(checkout.root / ".dvc" / "cache")
+    monkeypatch.setenv("PENSTOCK_REMOTE", "s3://nobody/dvc")
+    settings.cache_clear()
+    with pytest.raises(DataError) as caught:
+        resolve_dataset(project.data)
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in caught.value.text()
+    assert "s3://nobody/dvc" in caught.value.where

@@ -1,0 +1,143 @@
+"""One ledger for several machines: no event lost, none twice, no gap, and an order that all of them see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from penstock.errors import StorageError
+from tasks import bucket, ledger_store, shared, store
+from tasks.objects import objects
+from tasks.settings import settings
+from tests.conftest import REPOSITORY
+from tests.s3_server import BUCKET
+
+APPEND = """
+import sys
+from tasks import ledger_store, store
+who = sys.argv[1]
+record = store.put_json({"by": who}, "record.json")
+sys.stdin.readline()  # both begin at once
+for number in range(50):
+    fields = dict(kind="rejected", version="", identity=who, record=record, reason=str(number), facts={})
+    ledger_store.append("p", lambda events: fields)
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, use_store, monkeypatch):
+    """Go to a machine: a home of its own, and the shared store at ``url``."""
+
+    def go(name: str, url: str = f"s3://{BUCKET}/{tmp_path.name}") -> None:
+        monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / name))
+        use_store(url)
+
+    return go
+
+
+def fields(reason: str = "why") -> dict:
+    record = store.put_json({"of": reason}, "record.json")
+    return {"kind": "rejected", "version": "", "identity": "i", "record": record, "reason": reason, "facts": {}}
+
+
+def test_each_sees_what_the_other_appended(s3, machine):
+    machine("a")
+    first = ledger_store.append("p", lambda _: fields("a"))
+    machine("b")
+    second = ledger_store.append("p", lambda events: fields(f"b after {len(events)}"))
+    assert (second.sequence, second.reason) == (2, "b after 1")
+    machine("a")
+    assert ledger_store.read_known("p") == [first]
+    assert ledger_store.read_all("p") == ledger_store.read_known("p") == [first, second]
+    assert store.read_json(second.record) == {"of": "b after 1"}
+    assert first.host != second.host
+
+
+def test_a_hundred_events_of_two_processes_at_once(s3, machine, tmp_path):
+    writers = []
+    for who in ("a", "b"):
+        environment = os.environ | {"PENSTOCK_HOME": str(tmp_path / who), "PYTHONPATH": str(REPOSITORY)}
+        environment |= {"PENSTOCK_ROOT": str(tmp_path), "PENSTOCK_STORE": f"s3://{BUCKET}/{tmp_path.name}"}
+        writers.append(
+            subprocess.Popen([sys.executable, "-c", APPEND, who], env=environment, stdin=subprocess.PIPE, text=True)
+        )
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    machine("c")
+    events = ledger_store.read_all("p")
+    assert [event.sequence for event in events] == list(range(1, 101))
+    assert len({event.id for event in events}) == 100
+    for who in ("a", "b"):
+        assert [event.reason for event in events if event.identity == who] == [str(number) for number in range(50)]
+    assert {event.identity for event in events[:60]} == {"a", "b"}  # they did run at the same time
+
+
+def test_an_answer_that_was_lost_is_no_lost_race(network, machine, monkeypatch):
+    """The event is written and the answer does not arrive; the second try finds the number taken, by itself."""
+    machine("a")
+    ledger_store.append("p", lambda _: fields("first"))
+    again = fields("second")
+    shared.publish_record(again["record"])
+    create, taken = bucket.Bucket._create, []
+
+    def watched(self, name, content):
+        network.away("deaf", 1.0)
+        try:
+            create(self, name, content)
+        except FileExistsError:
+            taken.append(name)
+            raise
+
+    monkeypatch.setattr(bucket.Bucket, "_create", watched)
+    event = ledger_store.append("p", lambda _: again)
+    assert taken == ["ledger/p/000002.json"]
+    assert ledger_store.read_all("p")[1:] == [event]
+
+
+def test_a_plain_copy_of_a_home_is_a_shared_store(s3, machine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "alone"))
+    settings.cache_clear()
+    before = [ledger_store.append("p", lambda _, number=number: fields(str(number))) for number in range(3)]
+    machine("alone")
+    for path in (tmp_path / "alone" / "ledger").rglob("*.json"):
+        objects().upload(f"ledger/{path.relative_to(tmp_path / 'alone' / 'ledger')}", path)
+    machine("b")
+    assert ledger_store.read_all("p") == before
+
+
+def test_a_ledger_that_lost_an_event_is_not_used(s3, machine):
+    machine("a")
+    for number in range(3):
+        ledger_store.append("p", lambda _, number=number: fields(str(number)))
+    found = objects()
+    found._fs.rm_file(found._at("ledger/p/000002.json"))
+    with pytest.raises(StorageError, match="has lost an event") as caught:
+        ledger_store.read_all("p")
+    assert "000002.json" in caught.value.where
+    machine("b")
+    with pytest.raises(StorageError, match="gap"):
+        ledger_store.append("p", lambda _: fields())
+
+
+def test_an_event_whose_record_is_nowhere_is_not_appended(s3, machine):
+    machine("a")
+    wanted = fields("gone")
+    store.path_of(wanted["record"]).unlink()
+    with pytest.raises(StorageError, match="neither"):
+        ledger_store.append("p", lambda _: wanted)
+    assert ledger_store.read_all("p") == []
+
+
+def test_a_folder_keeps_a_ledger_too(home, machine, tmp_path):
+    (tmp_path / "mounted").mkdir()
+    machine("a", str(tmp_path / "mounted"))
+    ledger_store.append("p", lambda _: fields("a"))
+    machine("b", str(tmp_path / "mounted"))
+    ledger_store.append("p", lambda _: fields("b"))
+    machine("a", str(tmp_path / "mounted"))
+    assert [event.reason for event in ledger_store.read_all("p")] == ["a", "b"]
