@@ -1,6 +1,8 @@
-"""Staging and production on one machine, with homes of their own and one ledger: what was served there comes here."""
+"""Staging and production with homes of their own, which share a store: what was healthy there serves here."""
 
 from __future__ import annotations
+
+import shutil
 
 import pytest
 
@@ -18,12 +20,15 @@ def places(releases, tmp_path):
     """(run Python in an environment, the homes of staging and production)."""
     tiny = releases.copy(tmp_path / "checkout")
     (tiny.root / "environments").mkdir()
-    (tiny.root / "environments" / "staging.env").write_text(OWN)
-    (tiny.root / "environments" / "production.env").write_text(OWN + "PENSTOCK_PROMOTE_FROM=staging\n")
-    homes = {"staging": tiny.home, "production": tmp_path / "production"}
-    homes["production"].mkdir()
-    for shared in ("environments", "store", "ledger"):
-        (homes["production"] / shared).symlink_to(tiny.home / shared)
+    store = tmp_path / "shared"
+    for part in ("store", "ledger"):  # as docs/team.md says, from alone to a team
+        shutil.copytree(tiny.home / part, store / part)
+    for name, more in (("staging", ""), ("production", "PENSTOCK_PROMOTE_FROM=staging\n")):
+        (tiny.root / "environments" / f"{name}.env").write_text(f"{OWN}PENSTOCK_STORE={store}\n{more}")
+    homes = {name: tmp_path / name for name in ("staging", "production")}
+    for home in homes.values():
+        home.mkdir()
+        (home / "environments").symlink_to(tiny.home / "environments")
 
     def run(name, *arguments, **variables):
         given = {"PENSTOCK_ENV": name, "PENSTOCK_HOME": str(homes[name]), "PENSTOCK_CONFIRM_ENV": name} | variables
@@ -49,7 +54,7 @@ def test_what_staging_found_healthy_serves_in_production_byte_for_byte(places):
         (bento,) = (home / "bentos").glob(f"{tag}-*")
         digests.append(content_digest(bento))
     assert digests[0] == digests[1]
-    files = sorted((homes["production"] / "ledger" / "tiny").glob("*.json"))
+    files = sorted((homes["staging"].parent / "shared" / "ledger" / "tiny").glob("*.json"))
     events = [Event.model_validate_json(path.read_bytes()) for path in files]
     for name in homes:
         told = [event for event in seen_in(events, name) if event.environment == name]
