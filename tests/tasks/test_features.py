@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from types import SimpleNamespace
 
 import polars as pl
@@ -22,6 +23,7 @@ from tasks.evaluation import evaluate_model
 from tasks.leaking import measure_features
 from tasks.model_server import running_server, unpacked
 from tasks.project import load_project, schema_text
+from tasks.reproducing import _lay_out
 from tasks.samples import json_rows, sample_rows
 from tasks.serving_env import serving_python
 from tasks.source import closure
@@ -264,3 +266,22 @@ def test_a_function_is_not_given_rows_of_a_file_that_are_refused(checkout, monke
     assert found.scores.tolist() == scorer.answer(frame, 0).scores.tolist()[1:]
     nothing = scorer.answer(wrong.head(1), 0)
     assert nothing.place.is_empty() and len(nothing.scores) == 0
+
+
+def test_a_release_is_made_again_with_the_source_that_it_had(checkout, tmp_path, monkeypatch):
+    """The record has the source in the config, and no project's file may have it."""
+    with_function(checkout)
+    for words in ("init --quiet", "add configs parts", "-c user.name=a -c user.email=a@b commit -qm one"):
+        subprocess.run(["git", "-C", str(checkout.root), *words.split()], check=True)
+    project = load_project("tiny")
+    commit = subprocess.run(["git", "-C", str(checkout.root), "rev-parse", "HEAD"], capture_output=True, text=True)
+    recorded = SimpleNamespace(
+        project="tiny",
+        git_commit=commit.stdout.strip(),
+        config=store.put_json(project.model_dump(mode="json", by_alias=True), "config.json"),
+        schema_text=store.put_bytes(schema_text(project).encode(), "schema.yaml"),
+    )
+    (tmp_path / "again").mkdir()
+    _lay_out(tmp_path / "again", SimpleNamespace(lineage=recorded))
+    monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path / "again"))
+    assert load_project(tmp_path / "again" / "configs" / "tiny.yaml") == project
