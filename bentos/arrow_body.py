@@ -178,8 +178,11 @@ def _column(name: str, column: Any, limit: int) -> Given:
     if not coded:
         array = array.dictionary_encode()
     index = array.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+    if array.dictionary.null_count:  # a null may also be a value of the dictionary
+        empty = np.flatnonzero(array.dictionary.is_null().to_numpy(zero_copy_only=False))
+        index = np.where(np.isin(index, empty), -1, index)
     used, counts = np.unique(index[index >= 0], return_counts=True)  # a dictionary may be much larger than the rows
     distinct = array.dictionary.take(pa.array(used)).to_pylist()
-    if sum(len(text or "") * count for text, count in zip(distinct, counts.tolist(), strict=True)) > limit:
+    if sum(len(text) * count for text, count in zip(distinct, counts.tolist(), strict=True)) > limit:
         raise ValueError(TOO_LONG.format(limit))
     return Coded(distinct, np.where(index < 0, -1, np.searchsorted(used, index)))

@@ -8,6 +8,7 @@ from penstock import ci
 from penstock.ci import Cache, Stage
 
 PATH = ".github/workflows/penstock.yml"
+MACHINE = "ubuntu-24.04"
 CHANGE = "github.event_name == 'pull_request'"
 # by hand, or by the stage `retrain`: a push with the job's own token starts no workflow
 MAIN = f"(github.event_name == 'workflow_dispatch' && github.ref == 'refs/heads/{ci.MAIN}')"
@@ -32,24 +33,45 @@ def workflow(stages: tuple[Stage, ...]) -> dict[str, Any]:
         },
         "permissions": {},
         "concurrency": {
-            "group": "${{ github.workflow }}-${{ github.ref }}-${{ github.event_name }}",
+            # of main each run is by itself: one that waits for a person would hold up all that come after it
+            "group": f"${{{{ github.workflow }}}}-${{{{ {CHANGE} && github.ref || github.run_id }}}}",
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
         "env": dict(ci.VARIABLES),
-        "jobs": {stage.name: _job(stage) for stage in stages},
+        "jobs": {name: job for stage in stages for name, job in _jobs(stage).items()},
     }
 
 
-def _job(stage: Stage) -> dict[str, Any]:
+def _jobs(stage: Stage) -> dict[str, Any]:
+    """A person's approval is a job of its own: while one waits, it must not hold the name by which jobs release."""
+    if not stage.approval:
+        return {stage.name: _job(stage, stage.needs)}
+    name = f"approve-{stage.name}"
+    approve = {
+        "name": name,
+        "if": _condition(stage),
+        "needs": list(stage.needs),
+        "runs-on": MACHINE,
+        "timeout-minutes": ci.MINUTES,
+        "permissions": {},
+        "environment": ci.ENVIRONMENT,
+        "steps": [{"name": name, "run": f"echo 'approved: {stage.name}'\n"}],
+    }
+    return {name: approve, stage.name: _job(stage, (name,))}
+
+
+def _condition(stage: Stage) -> str:
     condition = WHEN[stage.on]
     if stage.always:
         condition = f"!cancelled() && {condition}"
-    if stage.serves:
-        condition += f" && vars.{ci.HOME} != ''"
-    job: dict[str, Any] = {"name": stage.name, "if": condition}
-    if stage.needs:
-        job["needs"] = list(stage.needs)
-    job["runs-on"] = ["self-hosted", ci.RUNNER] if stage.serves else "ubuntu-24.04"
+    return condition + (f" && vars.{ci.HOME} != ''" if stage.serves else "")
+
+
+def _job(stage: Stage, needs: tuple[str, ...]) -> dict[str, Any]:
+    job: dict[str, Any] = {"name": stage.name, "if": _condition(stage)}
+    if needs:
+        job["needs"] = list(needs)
+    job["runs-on"] = ["self-hosted", ci.RUNNER] if stage.serves else MACHINE
     job["timeout-minutes"] = ci.MINUTES
     job["permissions"] = {"contents": "write" if stage.writes else "read"}
     if stage.writes:
@@ -59,8 +81,6 @@ def _job(stage: Stage) -> dict[str, Any]:
     if stage.serves:
         job["concurrency"] = {"group": ci.RACE, "cancel-in-progress": False}
         job["env"] = {ci.HOME: f"${{{{ vars.{ci.HOME} }}}}"}
-    if stage.approval:
-        job["environment"] = ci.ENVIRONMENT
     job["steps"] = _steps(stage)
     return job
 

@@ -42,6 +42,9 @@ def conformed(values: pl.Series, wanted: pl.DataType) -> pl.Series:
         values = values.cast(pl.String)
     if wanted == pl.Boolean:
         return truth(values)
+    if wanted == pl.Date and isinstance(values.dtype, pl.Datetime):
+        values = as_moment(values, "Datetime")
+        values = values.set(values != values.dt.truncate("1d"), None)  # a time is no date, as in a request
     if wanted.is_temporal():
         return as_moment(values, "Date" if wanted == pl.Date else "Datetime").cast(wanted, strict=False)
     if wanted.is_integer():

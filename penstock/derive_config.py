@@ -145,7 +145,7 @@ class Derived(Section):
             how = {"min": self.min, "max": self.max}
         if self.group:
             how = {"into": {key: list(texts) for key, texts in self.into.items()}} if self.into else {"top": self.top}
-            how["other"] = self.other or ("other" if self.top else None)
+            how["other"] = "other" if self.other is None and self.top else self.other
         return Step(name, self.operation, self.columns, self.text, how)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import FeaturesConfig
+from penstock.derive_config import Derived
 from penstock.errors import TrainingError
 from penstock.train_config import TrainConfig
 
@@ -144,8 +145,10 @@ def recipe(model: xgb.Booster, label: str) -> tuple[FeaturesConfig, dict[str, li
     carried = json.loads(model.attr(FEATURES) or "{}")
     made = {*carried.get("derive", ()), *carried.get("python", {}).get("features", ())}
     columns = [name for name in model.feature_names or [] if name not in made]
+    of_derived = {name for one in carried.get("derive", {}).values() for name in Derived.model_validate(one).columns}
+    asked = {*columns, *of_derived, *carried.get("python", {}).get("columns", ())}
     features = {
-        "label": label,
+        "label": "" if label in asked else label,  # it was a feature then: rows that have it so are no rows for it
         "categorical": [name for name in columns if name in known],
         "numeric": [name for name in columns if name not in known],
         **carried,

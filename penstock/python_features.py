@@ -51,6 +51,8 @@ def called(call: str, source: str, columns: Mapping[str, Any], names: Sequence[s
 
     given = {name: _array(column) for name, column in columns.items()}
     rows = len(next(iter(given.values())))
+    if not rows:
+        return {name: np.empty(0) for name in names}
     try:
         found = function(call, source)(given)
     except FunctionError:

@@ -117,8 +117,15 @@ class Scorer:
         import polars as pl
 
         rows, problems = self._conformed(frame)
-        encoded = encode_frame(rows, self.features, self.categories)
-        found = [each for each in unknown_texts(rows, encoded, self.features) if each[2].any()]
+        # a function may count on what the schema says, as in a request: it is not given rows that are refused
+        bad = _any(problems) if self.features.python and problems else None
+        given = rows if bad is None else rows.filter(~bad)
+        encoded = encode_frame(given, self.features, self.categories)
+        found = [each for each in unknown_texts(given, encoded, self.features) if each[2].any()]
+        if bad is not None:
+            places = ((~bad).cast(pl.Int64).cum_sum() - 1).set(bad, None)
+            encoded = pl.DataFrame([column.gather(places) for column in encoded])
+            found = [(name, column, mask.gather(places).fill_null(False)) for name, column, mask in found]
         if self.reject:
             problems += [
                 (column, STRANGE if name == column else f"makes `{name}` {STRANGE.removeprefix('is ')}", bad)
@@ -129,7 +136,7 @@ class Scorer:
         refused = None
         if problems:
             refused = pl.concat([_lines(place, frame[name], reason, bad) for name, reason, bad in problems])
-            good = ~functools.reduce(operator.or_, (bad for _, _, bad in problems))
+            good = ~_any(problems)
             place, rows, encoded = place.filter(good), rows.filter(good), encoded.filter(good)
             strangers = {name: mask.filter(good) for name, mask in strangers.items()}
         for name, mask in strangers.items():
@@ -166,6 +173,11 @@ class Scorer:
             if left.any():
                 problems.append((name, reason, left))
         return rows, problems
+
+
+def _any(problems: list[Problem]) -> pl.Series:
+    """The rows that something is wrong with."""
+    return functools.reduce(operator.or_, (bad for _, _, bad in problems))
 
 
 def _lines(place: pl.Series, values: pl.Series, reason: str, bad: pl.Series) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from penstock.window import Reference, Window, WindowDrift, judge
 from tasks import ci_run, comparing, store
 from tasks.caching import task
 from tasks.data import resolve_dataset
+from tasks.project import with_source
 from tasks.registry import read_ledger
 from tasks.summaries import summaries
 
@@ -52,6 +53,8 @@ def base_of(project: str, commit: str, dataset: Dataset) -> Base:
         return Base(commit=commit, why_not=f"{path} is not at {commit[:8]}")
     try:
         found = parse(text, f"{path} at {commit[:8]}")
+        python = found.features.python
+        found = with_source(found, path, ci_run.at(commit, python.file) if python else None)
         schema = ci_run.at(commit, f"configs/{found.schema_file}") or ""
         parse_schema(schema, f"configs/{found.schema_file} at {commit[:8]}")
     except ConfigError as error:

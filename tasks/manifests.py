@@ -144,12 +144,11 @@ def _committed(project: str, message: str) -> str:
     name = _shown(project)
     if folder(project).exists():
         _git("add", "--", name)
-    made = ""
-    if _git("status", "--porcelain", "--", name).strip():
+    changed = bool(_git("status", "--porcelain", "--", name).strip())
+    if changed:
         _git("commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message, "--", name)
-        made = _git("rev-parse", "HEAD").strip()
     _push()
-    return made
+    return _git("rev-parse", "HEAD").strip() if changed else ""  # a push that came second has made another hash of it
 
 
 def _push() -> None:

@@ -28,7 +28,7 @@ def load_project(config: str | Path) -> Project:
             allowed=f"name: {path.stem}",
             next_step="rename the file or the project",
         )
-    project = _with_source(project, _shown(path))
+    project = with_source(project, _shown(path), _source(project))
     schema = schema_path(project)
     where = _shown(schema)
     columns = parse_schema(schema.read_text(encoding="utf-8"), where)
@@ -39,19 +39,27 @@ def load_project(config: str | Path) -> Project:
     return project
 
 
-def _with_source(project: Project, where: str) -> Project:
-    """The project with the source of `features.python`, which is part of what it is. Raises ConfigError."""
+def _source(project: Project) -> str | None:
+    """Of the file of `features.python`; None where there is none that can be read."""
+    python = project.features.python
+    if python is None:
+        return None
+    try:
+        return (settings().root / python.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return None
+
+
+def with_source(project: Project, where: str, source: str | None) -> Project:
+    """The project with the ``source`` of `features.python`, which is part of what it is. Raises ConfigError if that
+    cannot be used, or is None where it is needed."""
     python = project.features.python
     if python is None:
         return project
     if python.source:
         raise ConfigError("`features.python.source` is no key of the file.", where=where, next_step="take it out")
-    path = settings().root / python.file
-    try:
-        python = python.model_copy(update={"source": path.read_text(encoding="utf-8")})
-        problem = python.problem()
-    except (OSError, UnicodeError):
-        problem = f"there is no {python.file} that can be read"
+    python = python.model_copy(update={"source": source or ""})
+    problem = f"there is no {python.file} that can be read" if source is None else python.problem()
     if problem:
         raise ConfigError(
             f"The function `{python.call}` of `features.python` cannot be used.",

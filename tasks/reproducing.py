@@ -109,6 +109,11 @@ def _lay_out(folder: Path, recorded: Candidate) -> None:
     config = json.loads(store.read_bytes(recorded.lineage.config))
     place = folder / "configs" / f"{recorded.lineage.project}.yaml"
     place.parent.mkdir(exist_ok=True)
+    python = config["features"].get("python")
+    if python:  # the record has the function's source in the config, and a project in its file
+        source = folder / f"{python['call'].partition(':')[0].replace('.', '/')}.py"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(python.pop("source"), encoding="utf-8")
     place.write_text(yaml.safe_dump(config, sort_keys=False))
     schema = place.parent / config["schema"]
     schema.parent.mkdir(exist_ok=True)

@@ -48,7 +48,15 @@ def pairs(tree: dict) -> frozenset[tuple[str, str]]:
 def github() -> dict[str, Facts]:
     tree = yaml.safe_load((REPOSITORY / ".github/workflows/penstock.yml").read_text())
     found = {}
+    approvals = {name: job for name, job in tree["jobs"].items() if name.startswith("approve-")}
     for name, job in tree["jobs"].items():
+        if name in approvals:
+            # it holds no name while a person is asked, and nothing but its stage waits for it
+            assert job["environment"] == "production" and "concurrency" not in job
+            continue
+        asked = approvals.get(f"approve-{name}")
+        assert not asked or (job["needs"], job["if"]) == ([f"approve-{name}"], asked["if"])
+        assert "environment" not in job
         steps = job["steps"]
         [own] = [step for step in steps if step.get("name") == name]
         [install] = [step for step in steps if step.get("name") == "install"]
@@ -68,11 +76,11 @@ def github() -> dict[str, Facts]:
             commands=(*lines(install["run"]), *lines(own["run"])),
             secrets=frozenset(secrets),
             caches=frozenset(caches),
-            needs=frozenset(job.get("needs", [])),
+            needs=frozenset((asked or job).get("needs", [])),
             on=frozenset(event for event, there in on.items() if there),
             variables=pairs(tree["env"]),
             serves=serves,
-            approval=job.get("environment") == "production",
+            approval=asked is not None,
             alone=job.get("concurrency", {}) == {"group": "penstock-release", "cancel-in-progress": False},
             keeps=any("upload-artifact" in step.get("uses", "") for step in steps),
             always="!cancelled()" in job["if"],

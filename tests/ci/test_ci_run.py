@@ -92,6 +92,23 @@ def test_a_base_that_is_not_there_or_cannot_be_read_is_none_and_says_why(checkou
     assert right.project == load_project("tiny") and right.name.startswith("base ")
 
 
+def test_the_function_of_a_base_is_the_one_that_it_had(checkout, alone):
+    root = checkout.root
+    file = root / "tiny_features.py"
+    file.write_text("def make(columns):\n    return {'more': columns['size'] + 1}\n")
+    python = {"call": "tiny_features:make", "columns": {"size": "number"}, "features": ["more"]}
+    checkout.change(features={"python": python})
+    git(root, "init", "--quiet", "--initial-branch", "main")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "one")
+    before = load_project("tiny")
+    file.write_text(file.read_text().replace("+ 1", "+ 2"))
+    assert base_of("tiny", ci_run.commit_of("HEAD"), None).project == before != load_project("tiny")
+    git(root, "rm", "--quiet", "--cached", file.name)
+    git(root, "commit", "--quiet", "--message", "gone")
+    assert "cannot be used" in base_of("tiny", ci_run.commit_of("HEAD"), None).why_not
+
+
 def test_a_sample_has_fewer_rows_to_learn_from_and_all_to_judge_by(home):
     refs = {}
     for name, rows in (("train", 100), ("validation", 40), ("test", 40)):

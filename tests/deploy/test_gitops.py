@@ -284,6 +284,8 @@ def test_two_who_push_at_once_both_get_through(pushed, monkeypatch):
     monkeypatch.setattr(manifests, "_push", late)
     assert deploy("tiny-v2").result == "healthy"
     assert repository.subjects()[-2:] == ["Another's", "tiny: tiny-v2 is to serve in production"]
+    told = next(event for event in reversed(read_ledger("tiny")) if event.kind == "canary")
+    assert told.facts["commit"] == git(repository.remote, "rev-parse", "main").strip()
 
 
 def test_a_remote_that_refuses_says_so_and_nothing_is_told(pushed, monkeypatch):

@@ -25,6 +25,8 @@ DAY = datetime.datetime(2024, 3, 1, 12)
         (pl.Series(["a", "b"], dtype=pl.Enum(["b", "a"])), pl.String(), ["a", "b"]),
         (pl.Series([DAY], dtype=pl.Datetime("ns", "UTC")), pl.Datetime("us"), [DAY]),
         (pl.Series(["2024-03-01 12:00:00", "March"]), pl.Datetime("us"), [DAY, None]),
+        (pl.Series([DAY, DAY.replace(hour=0), None]), pl.Date(), [None, DAY.date(), None]),
+        (pl.Series([DAY.replace(hour=0)]).dt.replace_time_zone("Europe/Berlin"), pl.Date(), [None]),
     ],
 )
 def test_values_of_a_type_and_none(given, wanted, expected):

@@ -267,6 +267,7 @@ def test_a_time_with_a_zone_is_taken_in_utc() -> None:
         ({"group": "word", "into": {"old": ["AA", "UA"]}, "other": "rest"}, "word", ["AA", "UA", "B6", None],
          ["old", "old", "rest", None]),
         ({"group": "word", "into": {"old": ["AA", "UA"]}}, "word", ["AA", "B6", None], ["old", "B6", None]),
+        ({"group": "word", "into": {"old": ["AA", "UA"]}, "other": ""}, "word", ["AA", "B6", None], ["old", "", None]),
         ({"group": "word", "top": 2}, "word", ["b", "b", "c", "a", "d", None], ["b", "b", "other", "a", "other", None]),
         ({"group": "word", "top": 9, "other": "rest"}, "word", ["b", "a"], ["b", "a"]),
     ],
@@ -361,3 +362,26 @@ def test_the_order_in_which_features_are_written_is_not_the_models() -> None:
     recorded = FeaturesConfig.model_validate(json.loads(json.dumps(written.model_dump(mode="json"), sort_keys=True)))
     assert recorded == written and recorded.names == written.names == ("a", "b", "c")
     assert recorded.inputs == written.inputs
+
+
+def test_a_null_in_an_arrow_dictionary_is_a_missing_value() -> None:
+    derive = {
+        "group": {"group": "word", "into": {"old": ["AA"]}, "other": "rest"},
+        "number": {"cast": "word", "to": "number"},
+        "weekday": {"part": "weekday", "of": "day"},
+    }
+    features = FeaturesConfig(label="late", derive=derive)
+    reader = served(features, {"group": ["old", "rest"]})
+    index = pa.array([0, 1, 0])
+    table = pa.table({
+        "word": pa.DictionaryArray.from_arrays(index, pa.array([None, "AA"])),
+        "day": pa.DictionaryArray.from_arrays(index, pa.array([None, "2024-02-29"])),
+    })  # fmt: skip
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    given, rows = arrow_columns(sink.getvalue(), 10, 1000, reader.names, reader.allowed)
+    found = reader.read_columns(given, rows)
+    gap = {"word": None, "day": None}
+    equal_bits(found.matrix, reader.read([gap, {"word": "AA", "day": "2024-02-29"}, gap]).matrix)
+    assert found.unknown == {} and np.isnan(found.matrix[0]).all()

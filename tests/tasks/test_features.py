@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+from types import SimpleNamespace
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from penstock.comparison import changes
-from penstock.config import Project
+from penstock.config import FeaturesConfig, Project
 from penstock.errors import ConfigError
 from penstock.model import load, recipe
+from penstock.schema import compile_spec, parse_schema
 from tasks import store
+from tasks.batch_rows import Scorer
 from tasks.behaving import try_behaviour
 from tasks.evaluation import evaluate_model
 from tasks.leaking import measure_features
 from tasks.model_server import running_server, unpacked
-from tasks.project import load_project
+from tasks.project import load_project, schema_text
+from tasks.reproducing import _lay_out
 from tasks.samples import json_rows, sample_rows
 from tasks.serving_env import serving_python
 from tasks.source import closure
@@ -100,6 +105,12 @@ def test_the_model_carries_its_recipe_and_is_judged_by_it(trained, checkout):
     why = store.read_json(found.metrics)["incomparable"]
     assert why == "it needs at, which is no feature now"
 
+    other = FeaturesConfig(label="size", numeric=("seats", "wet"), categorical=("color",))
+    found = evaluate_model(splits, trained.model, other, project.evaluate, target)
+    why = store.read_json(found.metrics)["incomparable"]
+    assert why == "it needs at, size, which are no feature now"  # the label was a feature then
+
+    other = project.features.model_copy(update={"derive": {}, **columns})
     derive = {name: one for name, one in project.features.derive.items() if name in ("hour", "share", "seats_text")}
     other = other.model_copy(update={"derive": derive})
     found = evaluate_model(splits, trained.model, other, project.evaluate, target)
@@ -223,3 +234,54 @@ def test_what_makes_a_feature_is_in_the_identity_of_what_is_made_with_it():
     for module in ("tasks.splitting", "tasks.training", "tasks.evaluation", "tasks.packaging"):
         files = {"derive", "derive_config", "features", "python_config", "python_features", "times"}
         assert {f"penstock/{name}.py" for name in files} <= set(closure(module)), module
+
+
+COUNTS_ON_TEXT = """\
+import numpy as np
+
+
+def make(columns):
+    return {"letters": np.array([len(text) for text in columns["color"]])}
+"""
+
+
+def test_a_function_is_not_given_rows_of_a_file_that_are_refused(checkout, monkeypatch):
+    """What the schema says of its columns holds, as in a request."""
+    with_function(checkout, COUNTS_ON_TEXT)
+    python = {**PYTHON, "columns": {"color": "text"}, "features": ["letters"]}
+    checkout.change(features={"categorical": [], "derive": {}, "python": python})
+    trained = Trained(monkeypatch)
+    project, schema = trained.project, schema_text(trained.project)
+    config = project.model_dump(mode="json", by_alias=True)
+    spec = compile_spec(parse_schema(schema, ""), project.features, {}, project.package)
+    kept = SimpleNamespace(config=store.put_json(config, "c"), schema_text=store.put_bytes(schema.encode(), "s"))
+    package = SimpleNamespace(schema_spec=store.put_json(spec, "spec.json"))
+    made = SimpleNamespace(lineage=kept, package=package, model=trained.model, evaluation=trained.evaluation)
+    scorer = Scorer(SimpleNamespace(version="tiny-v1", candidate=made), project, ())
+    frame = sample_rows(trained.splits, trained.project.features, 4).drop("__row__")
+    wrong = frame.with_columns(pl.Series("color", [None, *frame["color"].to_list()[1:]]))
+    found = scorer.answer(wrong, 0)
+    assert found.place.to_list() == [1, 2, 3]
+    assert found.refused["row"].to_list() == [0] and found.refused["column"].to_list() == ["color"]
+    assert found.scores.tolist() == scorer.answer(frame, 0).scores.tolist()[1:]
+    nothing = scorer.answer(wrong.head(1), 0)
+    assert nothing.place.is_empty() and len(nothing.scores) == 0
+
+
+def test_a_release_is_made_again_with_the_source_that_it_had(checkout, tmp_path, monkeypatch):
+    """The record has the source in the config, and no project's file may have it."""
+    with_function(checkout)
+    for words in ("init --quiet", "add configs parts", "-c user.name=a -c user.email=a@b commit -qm one"):
+        subprocess.run(["git", "-C", str(checkout.root), *words.split()], check=True)
+    project = load_project("tiny")
+    commit = subprocess.run(["git", "-C", str(checkout.root), "rev-parse", "HEAD"], capture_output=True, text=True)
+    recorded = SimpleNamespace(
+        project="tiny",
+        git_commit=commit.stdout.strip(),
+        config=store.put_json(project.model_dump(mode="json", by_alias=True), "config.json"),
+        schema_text=store.put_bytes(schema_text(project).encode(), "schema.yaml"),
+    )
+    (tmp_path / "again").mkdir()
+    _lay_out(tmp_path / "again", SimpleNamespace(lineage=recorded))
+    monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path / "again"))
+    assert load_project(tmp_path / "again" / "configs" / "tiny.yaml") == project
