@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterable
 
 from penstock.diagnosis import Diagnosis, Finding, failed_by, warn
 from penstock.errors import PenstockError
-from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving, doctor_store
+from tasks import (
+    doctor_addresses,
+    doctor_disk,
+    doctor_environment,
+    doctor_records,
+    doctor_serving,
+    doctor_store,
+    ledger_store,
+)
 from tasks.mlflow_mirror import without_secrets
 from tasks.settings import settings
 
@@ -66,7 +74,8 @@ def examine(write: bool = False) -> Diagnosis:
 
 def _run(name: str, check: Check, found: dict[str, list[Finding]]) -> None:
     try:
-        found[name] = list(check())
+        with ledger_store.at_hand():  # a thread knows nothing of its caller's patience, and has little time
+            found[name] = list(check())
     except PenstockError as error:
         found[name] = [failed_by(name, error)]
     except Exception as error:  # noqa: BLE001  # a check that breaks must not hide what the others found

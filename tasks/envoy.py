@@ -83,6 +83,12 @@ def refusals(name: str) -> list[int]:
     return [_refused(_delivery(number, name)) for number in range(COUNT)]
 
 
+def goes_by_another(name: str, revision: str) -> bool:
+    """Whether an Envoy has another revision in force than this one, which its file has: it refused it, or was late."""
+    found = (_delivery(number, name).get("version_text", "") for number in range(COUNT))
+    return any(version not in ("", revision) for version in found)
+
+
 def all_live() -> bool:
     """Wait until every Envoy accepts requests; False if one does not within ten seconds."""
     return all(map(is_live, range(COUNT)))

@@ -138,7 +138,8 @@ def environments(asked: Sought) -> Iterator[Item]:
         return
     needed = {_digest(path.read_bytes()) for path in _requirements()}
     for candidate, _ in _releases(asked):
-        needed |= _required(store.locate(candidate.package.bento))
+        # as it is here: what only a shared store has is not fetched for this, and may be gone there
+        needed |= _required(store.path_of(candidate.package.bento))
     for path in sorted(path for path in root.glob("*-*") if path.is_dir()):
         why = "a release is served with it" if path.name.rpartition("-")[2] in needed else ""
         why = why or ("a process runs from it" if _runs_from(path) else "") or _age_why(path.stat().st_mtime, asked)
@@ -184,8 +185,11 @@ def _releases(asked: Sought) -> Iterator[tuple[Any, str]]:
 
 
 def _requirements() -> list[Path]:
+    """Those of the checkout, of Penstock, and of packages that are unpacked here."""
+    ours = [root / "bentos" / "requirements.txt" for root in (settings().root, CODE)]
     return [
-        path for path in (root / "bentos" / "requirements.txt" for root in (settings().root, CODE)) if path.is_file()
+        *(path for path in ours if path.is_file()),
+        *(settings().home / "bentos").glob("*-*/src/requirements.txt"),
     ]
 
 

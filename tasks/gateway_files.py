@@ -34,11 +34,18 @@ def bootstrap(ports: Ports) -> None:
 def deliver(name: str, resources: list[dict[str, Any]], revision: str) -> None:
     """Replace `clusters` or an environment's routes, and return when every Envoy has them; nothing if they are so.
 
+    What an Envoy did not take the last time is given to it again: it looks at a file only when that is replaced.
     Raises PlatformError if an Envoy refuses them, StorageError if the file cannot be written.
     """
     refused = envoy.refusals(name)
     with store.readable_errors(folder()):
         written = _write(name, resources, revision)
+        if not written:
+            path = folder() / f"{name}.yaml"
+            content = path.read_bytes()
+            revision = str(json.loads(content)["version_info"])
+            if written := envoy.goes_by_another(name, revision):
+                store.write_atomic(path, content)
     if written:
         envoy.confirm(name, revision, refused)
 

@@ -73,6 +73,13 @@ def at_hand() -> Iterator[Hurry]:
         _hurry.reset(token)
 
 
+def _ask_again() -> None:
+    """What was read has been overtaken. A store that was away and has said so is there again: it is to be asked."""
+    hurry = _hurry.get()
+    if hurry is not None:
+        hurry.away = False
+
+
 def read_known(project: str) -> list[Event]:
     """Every event that this machine has seen, in order: of a shared ledger, as it was when it was read last."""
     folder = _folder(project)
@@ -106,6 +113,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
                 **fields,
             )
             if not (_create_shared(event) if settings().shared else _create(event)):
+                _ask_again()
                 continue
             prefect_events.tell_of(event)
             return event

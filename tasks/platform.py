@@ -24,7 +24,7 @@ from penstock.errors import PlatformError
 from penstock.refs import Value
 from tasks import environments, locks, ports, supervision
 from tasks.programs import Program
-from tasks.settings import QUIET, settings
+from tasks.settings import QUIET, of_shared_store, settings
 from tasks.source import CODE
 from tasks.steps import observed
 from tasks.store import readable_errors, write_atomic
@@ -204,6 +204,7 @@ def _add_worker(url: str) -> None:
         "PENSTOCK_ROOT": str(settings().root),
         "PENSTOCK_HOME": str(settings().home),
         "PYTHONPATH": str(CODE),
+        **of_shared_store(),
         **environments.inherited(),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker

@@ -24,6 +24,12 @@ from tasks.source import CODE
 READY_SECONDS = 60.0
 STARTS = 3  # a server that needed so many will not come up
 LOG_KEY = "PENSTOCK_LOG_KEY"
+# secrets that supervisord may have been started with; a model server, which runs a project's own functions, needs none
+NOT_FOR_MODELS = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PENSTOCK_SQL_PASSWORD", "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "GITHUB_TOKEN", "GH_TOKEN",
+    "PENSTOCK_GITLAB_TOKEN",
+)  # fmt: skip
 
 
 def program(server: Server) -> Program:
@@ -45,6 +51,7 @@ def program(server: Server) -> Program:
     if extra:
         launcher = CODE / "tasks" / ("faulty_launch.py" if server.fault else "simulated_launch.py")
     environment = {
+        **dict.fromkeys(NOT_FOR_MODELS, ""),
         **bentoml_environment(state),
         "PENSTOCK_RELEASE": server.version,
         "PENSTOCK_MEMORY_MB": str(server.memory_mb),

@@ -61,13 +61,12 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
 
         return plan_revert(project, to, force)
     with ledger_store.at_hand():
-        events = read_ledger(project)
+        events, over = read_ledger(project), ended(project)
     desired = serving.read()
     route = desired.route("production", project)
     if route is None:
         raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
     bad = route.challenger or route.champion
-    over = ended(project)
     target = to or (route.champion if route.challenger else ledger.last_healthy(events, route.champion, over))
     healthy = [event.version for event in events if event.kind == "healthy"]
     if not target:

@@ -12,11 +12,11 @@ from penstock import ledger
 from penstock.agreement import Agreement
 from penstock.config import Project
 from penstock.desired import Route, with_route
-from penstock.errors import RolloutError, StorageError
+from penstock.errors import RolloutError, StorageError, UnreachableError
 from penstock.promotion import served
 from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
-from tasks import label_facts, locks, release_server, serving, store, traffic
+from tasks import label_facts, ledger_store, locks, release_server, serving, store, traffic
 from tasks.caching import task
 from tasks.ended import ended
 from tasks.evidence import Pairs, Unit, expected_agreement
@@ -203,15 +203,17 @@ def withdraw(rollout: Rollout, kind: Literal["failed", "held"], reasons: tuple[s
 
     ``kind``: failed (and then it is in quarantine) or held. Returns who serves now. Killed anywhere in between,
     whoever settles the project does the rest. Raises PlatformError if an Envoy does not take it: the ledger knows of
-    the withdrawal all the same, and the warden goes on trying.
+    the withdrawal all the same, and the warden goes on trying. A shared ledger that is away is told by the warden, too.
     """
     plan = rollout.plan
-    try:
-        serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons), insist=True)
-        rollout.withdrawn = time.monotonic()
-    finally:
-        tell_untold(plan.project)
-    keep = ledger.last_healthy(read_ledger(plan.project), plan.champion, ended(plan.project))
-    serving.retire(plan.project, keep=keep)
+    with ledger_store.at_hand():
+        try:
+            serving.change(lambda desired: withdrawn(desired, rollout, kind, reasons), insist=True)
+            rollout.withdrawn = time.monotonic()
+        finally:
+            with contextlib.suppress(UnreachableError):  # it must hide neither an Envoy's refusal nor the verdict
+                tell_untold(plan.project)
+        keep = ledger.last_healthy(read_ledger(plan.project), plan.champion, ended(plan.project))
+        serving.retire(plan.project, keep=keep)
     now = serving.read().route("production", plan.project)
     return now.champion if now else ""

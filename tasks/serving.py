@@ -20,7 +20,7 @@ from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_s
 from penstock.errors import PenstockError, PlatformError, StorageError
 from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
 from tasks.programs import OWNER, Program, is_written
-from tasks.settings import settings
+from tasks.settings import of_shared_store, settings
 from tasks.source import CODE
 
 DRAIN_SECONDS = 10.0
@@ -236,6 +236,7 @@ def _beside(name: str, module: str) -> Program:
     """A program of ours that runs beside what serves."""
     home = settings()
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
+    environment |= of_shared_store()  # a warden of before would tell another ledger
     command = (sys.executable, "-m", f"tasks.{module}")
     return Program(name=name, command=command, environment=environment, directory=_folder())
 

@@ -128,6 +128,16 @@ class Settings(BaseSettings):
         return self.threads or len(os.sched_getaffinity(0))
 
 
+def of_shared_store() -> dict[str, str]:
+    """Where the shared store is, for a program that is kept alive: what its keeper was started with is older.
+
+    No secrets: those are in the environment of whoever started supervisord, or in `~/.aws`.
+    """
+    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
+    shared = settings().shared
+    return {"PENSTOCK_STORE": shared} | {name: os.environ[name] for name in names if shared and name in os.environ}
+
+
 @lru_cache
 def settings() -> Settings:
     """This process's settings, with `root` and `home` made absolute. Raises ConfigError outside a checkout."""

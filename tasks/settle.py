@@ -10,7 +10,7 @@ import logging
 
 from penstock import ledger
 from penstock.desired import Desired, Note, Route, with_route, with_untold
-from penstock.errors import UnreachableError
+from penstock.errors import PenstockError, UnreachableError
 from penstock.ledger import Event
 from tasks import locks, patience, serving
 from tasks.ended import ended
@@ -27,7 +27,8 @@ logger = logging.getLogger("penstock.settle")
 def settle_all() -> tuple[list[Event], bool]:
     """Settle every project; returns what the ledger was told, and whether that was all.
 
-    Projects that are being deployed are left out, and those whose shared ledger is away: what serves does not need it.
+    Projects that are being deployed are left out. One that cannot be settled now (its ledger is away or damaged, the
+    store refuses, an Envoy does not follow) is logged, and keeps neither another nor what serves waiting.
     """
     told: list[Event] = []
     whole = True
@@ -38,6 +39,9 @@ def settle_all() -> tuple[list[Event], bool]:
                 told += settle(project) if mine else []
             except UnreachableError as error:
                 logger.warning("%s: the ledger is told later: %s", project, error.found)
+                mine = False
+            except PenstockError as error:
+                logger.error("%s: %s", project, error.text())
                 mine = False
             whole = whole and mine
     return told, whole

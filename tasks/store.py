@@ -105,7 +105,8 @@ def intact(*refs: FileRef) -> bool:
     from tasks import shared
 
     for ref in lacking:  # a damaged copy is of no use where the whole one can be fetched
-        path_of(ref).unlink(missing_ok=True)
+        if path_of(ref).exists() and not is_here(ref):  # another process may have fetched it meanwhile
+            path_of(ref).unlink(missing_ok=True)
     return shared.has(lacking)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.diagnosis import ok
 from penstock.errors import StorageError, UnreachableError
-from tasks import patience
+from tasks import doctor, patience
 from tasks.doctor_environment import variables
 from tasks.doctor_store import PROBE, shared_store
 from tasks.objects import objects
@@ -33,6 +34,13 @@ def test_one_that_is_away_or_refuses_is_an_error(network, use_store, monkeypatch
     monkeypatch.setattr(patience, "HURRY", 0.5)
     with pytest.raises(UnreachableError):
         list(shared_store(False))
+
+
+def test_every_check_is_in_a_hurry():
+    """One that waited for the store as a run does would be told as hanging, whatever it looks at."""
+    found: dict = {}
+    doctor._run("it", lambda: [ok("it", f"{patience.most():g} s")], found)
+    assert found["it"][0].found == f"{patience.HURRY:g} s"
 
 
 def test_its_variables_are_known(use_store, tmp_path, monkeypatch):

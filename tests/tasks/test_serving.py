@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.rollout_check import settled
@@ -66,6 +67,21 @@ def test_an_upgraded_gateway_is_replaced_one_envoy_at_a_time(tiny, monkeypatch):
     assert seen.failed == []
     assert {name for name, pid in pids().items() if pid != before[name]} == set(envoy.NAMES)
     assert settled("tiny") == []
+
+
+def test_a_model_server_gets_no_secret_of_the_platform(tiny, monkeypatch):
+    """Supervisord hands its own environment on to whatever it starts."""
+    platform.down()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "precious-key")
+    monkeypatch.setenv("PENSTOCK_SQL_PASSWORD", "precious-word")
+    serves("tiny-v1")
+    servers = [found["pid"] for found in supervision.group("tiny-v1")]
+    assert servers
+    for pid in servers:
+        assert "precious" not in "".join(psutil.Process(pid).environ().values())
+    monkeypatch.undo()
+    platform.down()  # nobody else's supervisord has them
+    serves("tiny-v1")
 
 
 def test_ports_stay_through_down_and_up_and_give_way_to_strangers(tiny):
@@ -132,6 +148,29 @@ def test_a_configuration_that_envoy_refuses_leaves_everything_as_it_was(tiny, mo
         assert serving.read().production == before.production
         assert answering("tiny") == "tiny-v1"
         monkeypatch.undo()
+    assert settled("tiny") == []
+
+
+def test_what_envoy_refused_is_given_to_it_again(tiny, monkeypatch):
+    """What is insisted on stays desired; the file that has it is no sign that it is in force."""
+    serves("tiny-v1")
+    with serving.kept("tiny-v2"), locks.exclusive("deploy-tiny"):
+        second()
+        assert release_server.becomes_ready("tiny-v2")
+        routes = gateway.routes
+        monkeypatch.setattr(
+            gateway, "routes", lambda *given: {**routes(*given), "misspelt": 1} if _new(given) else routes(*given)
+        )
+        with pytest.raises(PlatformError, match="refused"):
+            serving.change(to_second, insist=True)
+        for _ in range(2):
+            with pytest.raises(PlatformError, match="refused"):
+                serving.change(lambda desired: desired)
+        assert answering("tiny") == "tiny-v1"
+        monkeypatch.undo()
+        serving.change(lambda desired: desired)
+        assert answering("tiny") == "tiny-v2"
+        serving.change(lambda desired: with_route(desired, "production", "tiny", Route(champion="tiny-v1")))
     assert settled("tiny") == []
 
 
