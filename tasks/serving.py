@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
 from penstock.errors import PenstockError, PlatformError, StorageError
-from tasks import envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
+from tasks import environments, envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
 from tasks.programs import OWNER, Program, is_written
 from tasks.settings import of_shared_store, settings
 from tasks.source import CODE
@@ -236,7 +236,8 @@ def _beside(name: str, module: str) -> Program:
     """A program of ours that runs beside what serves."""
     home = settings()
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
-    environment |= of_shared_store()  # a warden of before would tell another ledger
+    # a warden that was started otherwise would tell another ledger, or of another environment
+    environment |= of_shared_store() | environments.inherited()
     command = (sys.executable, "-m", f"tasks.{module}")
     return Program(name=name, command=command, environment=environment, directory=_folder())
 
