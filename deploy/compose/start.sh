@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the container `penstock` runs: everything that `penstock up` starts, and in front of it an Envoy that lets the
+# What the container `worker` runs: everything that `penstock up` starts, and in front of it an Envoy that lets the
 # container's network in. Ends, and is started again by its restart policy, when either of them has ended.
 set -eu
 envoy --config-path /etc/penstock/edge.yaml --disable-hot-restart --concurrency 2 --log-level warning &

@@ -94,8 +94,8 @@ def test_the_policy_would_say_so():
 
 def test_networks_keep_apart_what_has_nothing_to_say_to_each_other():
     assert reachable(SERVICES, "postgres") == {"prefect", "mlflow"}
-    assert reachable(SERVICES, "s3") == {"bucket", "mlflow", "penstock"}
-    assert reachable(SERVICES, "grafana") == {"prometheus", "alertmanager", "penstock"}
+    assert reachable(SERVICES, "s3") == {"bucket", "mlflow", "worker"}
+    assert reachable(SERVICES, "grafana") == {"prometheus", "alertmanager", "worker"}
     assert [COMPOSE["networks"][name] for name in ("database", "objects")] == [{"internal": True}] * 2
     used = {name for service in SERVICES.values() for name in service.get("networks", [])}
     assert used == set(COMPOSE["networks"])
@@ -153,8 +153,8 @@ def test_prometheus_asks_what_it_asks_on_a_machine_without_containers():
     assert here.pop("alerting")
     for job in here["scrape_configs"]:
         if relabel := job.pop("relabel_configs", None):
-            assert relabel == [{"target_label": "__address__", "replacement": "penstock:18790"}]
-    assert json.loads(json.dumps(here).replace("penstock:18790", "127.0.0.1:8790")) == there
+            assert relabel == [{"target_label": "__address__", "replacement": "worker:18790"}]
+    assert json.loads(json.dumps(here).replace("worker:18790", "127.0.0.1:8790")) == there
 
 
 def test_grafana_has_the_data_source_of_the_dashboard():

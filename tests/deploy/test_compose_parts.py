@@ -28,7 +28,7 @@ from tests.s3_server import CREDENTIALS, free_port, s3_server
 from tests.waiting import PATIENCE
 
 DEPLOY = REPOSITORY / "deploy"
-IMAGE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["penstock"]["image"]
+IMAGE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["image"]
 
 
 def reason_to_skip() -> str:
