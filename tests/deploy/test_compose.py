@@ -94,7 +94,7 @@ def test_the_policy_would_say_so():
 
 def test_networks_keep_apart_what_has_nothing_to_say_to_each_other():
     assert reachable(SERVICES, "postgres") == {"prefect", "mlflow"}
-    assert reachable(SERVICES, "s3") == {"bucket", "mlflow", "worker"}
+    assert reachable(SERVICES, "s3") == {"bucket", "worker"}
     assert reachable(SERVICES, "grafana") == {"prometheus", "alertmanager", "worker"}
     assert [COMPOSE["networks"][name] for name in ("database", "objects")] == [{"internal": True}] * 2
     used = {name for service in SERVICES.values() for name in service.get("networks", [])}
