@@ -22,6 +22,7 @@ from penstock.refs import Evaluation, FileRef, Model, Package, Splits
 from penstock.schema import compile_spec, parse_schema
 from penstock.task_type import TASK_TYPES
 from tasks import store
+from tasks.archives import extract
 from tasks.caching import task
 from tasks.mortal import MORTAL
 from tasks.samples import example_row
@@ -147,7 +148,7 @@ def stop_builder() -> None:
 def unpack(tar: Path, folder: Path) -> None:
     """Extract a Bento, refusing members that would land outside of ``folder``."""
     with tarfile.open(tar) as archive:
-        archive.extractall(folder, filter="data")
+        extract(archive, folder)
 
 
 def content_digest(folder: Path) -> str:

@@ -27,6 +27,7 @@ from penstock.comparison import Change, changes, files_changed
 from penstock.errors import DataError, PackagingError, TrainingError
 from penstock.refs import FileRef, Value
 from tasks import store
+from tasks.archives import extract
 from tasks.caching import task
 from tasks.mortal import MORTAL
 from tasks.packaging import MEASURED, unpack
@@ -105,7 +106,7 @@ def _lay_out(folder: Path, recorded: Candidate) -> None:
             next_step=f"git fetch --all, so that commit {commit[:12]} is here" if commit else "commit before you train",
         )
     with tarfile.open(fileobj=io.BytesIO(said.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        extract(archive, folder)
     config = json.loads(store.read_bytes(recorded.lineage.config))
     place = folder / "configs" / f"{recorded.lineage.project}.yaml"
     place.parent.mkdir(exist_ok=True)
