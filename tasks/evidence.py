@@ -111,7 +111,7 @@ class Tail:
 
     def __init__(self, project: str, version: str) -> None:
         self.folder = log_folder(project, version)
-        self._read = {path.stat().st_ino: path.stat().st_size for path in self._segments()}
+        self._read = self._sizes()
 
     def new(self) -> list[Record]:
         found: list[Record] = []
@@ -126,6 +126,13 @@ class Tail:
             self._read[inode] = self._read.get(inode, 0) + len(whole) + len(end)
             found += records((whole + end).splitlines(keepends=True))
         return found
+
+    def _sizes(self) -> dict[int, int]:
+        while True:
+            try:
+                return {found.st_ino: found.st_size for found in (path.stat() for path in self._segments())}
+            except FileNotFoundError:  # closed meanwhile: it has another name, and is listed again
+                continue
 
     def _segments(self) -> list[Path]:
         return sorted((*self.folder.glob("*.open"), *self.folder.glob("*.jsonl")))

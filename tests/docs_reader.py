@@ -49,7 +49,7 @@ class Reader:
         self.groups: list[int] = []
         path = [str(Path(sys.executable).parent), *(each for each in os.environ["PATH"].split(":"))]
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "PREFECT_"))},
             "PATH": ":".join(path),
             "PYTHONPATH": str(root),
             "PENSTOCK_ROOT": str(root),

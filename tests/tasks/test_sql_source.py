@@ -193,12 +193,16 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 
 
 def test_a_prefect_secret_block_may_hold_the_url(live, tmp_path):
+    from tasks import platform
+
+    platform.prefect_environment()
     from prefect.blocks.system import Secret
 
     url = f"sqlite:///{tmp_path}/block.db"
     with sqlalchemy.create_engine(url).begin() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE t AS SELECT 7 AS id"))
-    Secret(value=url).save("penstock-test-shop", overwrite=True, _sync=True)
+    with platform.connected():
+        Secret(value=url).save("penstock-test-shop", overwrite=True, _sync=True)
     config = SourceConfig.model_validate({"sql": {"url_block": "penstock-test-shop", "query": "SELECT id FROM t"}})
     assert SqlSource(config, {"id": Column(dtype="Int64")}, set).read("all").rows.rows() == [(7,)]
     missing = SourceConfig.model_validate({"sql": {"url_block": "penstock-no-such", "query": "SELECT id FROM t"}})
