@@ -15,16 +15,20 @@ from tests.place import Place
 
 @pytest.fixture
 def client(live) -> Iterator[Any]:
-    """A client of the session's server, which is left without automations and channels of ours."""
+    """A client of the session's server, which starts and is left without automations and channels of ours."""
     platform.prefect_environment()
     from prefect.client.orchestration import get_client
 
-    with platform.connected(), get_client(sync_client=True) as found:
-        yield found
+    def clear() -> None:
         for each in found.read_automations():
             found.delete_automation(each.id)
         for channel in ("ops", "mail", "science"):
             alerting.remove_channel(found, channel)
+
+    with platform.connected(), get_client(sync_client=True) as found:
+        clear()  # other tests of this session deploy projects, too
+        yield found
+        clear()
 
 
 @pytest.fixture(scope="module")
