@@ -108,9 +108,10 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
 
             from tasks.events import run_tag
             from tasks.platform import connected
+            from tasks.prefect_away import watched
 
             config = Path(str(args[0] if args else kwargs.get("config", "")))
-            with connected(), tags(run_tag(config.stem)):
+            with connected() as url, watched(url), tags(run_tag(config.stem)):
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)
