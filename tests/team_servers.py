@@ -39,9 +39,9 @@ class Servers:
         ports = {"prefect": free_port(), "mlflow": free_port()}
         self.prefect, self.mlflow = (f"http://127.0.0.1:{port}" for port in ports.values())
 
-    def runs(self) -> list[tuple]:
-        """(name, status) of what MLflow's database has, in their order."""
-        return self.database.run("SELECT name, status FROM runs ORDER BY start_time", "mlflow")
+    def runs(self, database: str = "mlflow") -> list[tuple]:
+        """(name, status) of what a database of MLflow has, in their order."""
+        return self.database.run("SELECT name, status FROM runs ORDER BY start_time", database)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
