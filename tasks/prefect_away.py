@@ -22,12 +22,16 @@ logger = logging.getLogger("penstock.prefect")
 
 @contextlib.contextmanager
 def watched(url: str) -> Iterator[None]:
-    """Tell the user while the server at ``url`` is away. Raises PlatformError for what Prefect's client gave up."""
+    """Tell the user while a team's server at ``url`` is away. Raises PlatformError for what Prefect's client gave up.
+
+    A checkout's own server is on the machine that waits for it, and supervised: that it is slow is no news.
+    """
     import httpx
 
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(url, over), daemon=True)
-    watcher.start()
+    if platform.named_server():
+        watcher.start()
     try:
         yield
     except httpx.HTTPError as error:
@@ -42,7 +46,8 @@ def watched(url: str) -> Iterator[None]:
         ) from None
     finally:
         over.set()
-        watcher.join()
+        if watcher.ident:
+            watcher.join()
 
 
 def _watch(url: str, over: threading.Event) -> None:
