@@ -9,6 +9,7 @@ from penstock.comparison import Comparison, facts
 from penstock.errors import ConfigError
 from penstock.gate import Decision
 from penstock.gate_checks import Check
+from penstock.ledger import moment
 from penstock.refs import Value
 from tasks import comparing
 from tasks.compare_page import write_comparison_page
@@ -32,7 +33,7 @@ class GateExplained(Value):
     def __str__(self) -> str:
         failed = [check for check in self.decision.checks if not check.passed]
         passed = [check for check in self.decision.checks if check.passed]
-        lines = [f"{self.project}, {self.name}, {self.made[:19].replace('T', ' ')}: {self.decision}"]
+        lines = [f"{self.project}, {self.name}, {moment(self.made)}: {self.decision}"]
         lines.append(f"  compared with {self.against}" if self.against else "  there was no champion to compare with")
         lines += [f"  FORCED: {self.forced}"] if self.forced else []
         lines += _table([("  FAILED", *_cells(check)) for check in failed])

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.ledger import moment
 from penstock.refs import Value
 from penstock.task_type import LOWER_IS_BETTER
 
@@ -78,7 +79,7 @@ def facts(before: Side, after: Side) -> tuple[tuple[str, str, str], ...]:
     rows = zip(("train", "validation", "test"), before.rows, after.rows, strict=True)
     return (
         ("verdict", before.verdict, after.verdict),
-        ("made", before.made[:19].replace("T", " "), after.made[:19].replace("T", " ")),
+        ("made", moment(before.made), moment(after.made)),
         ("data", before.dataset[:12], after.dataset[:12]),
         *((f"{name} rows", f"{left:,}", f"{right:,}") for name, left, right in rows),
         ("commit", before.commit[:12] or "none", after.commit[:12] or "none"),

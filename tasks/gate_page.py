@@ -10,7 +10,7 @@ from penstock.candidate import Candidate
 from penstock.config import Bound
 from penstock.errors import StorageError
 from penstock.gate_checks import Check, margin_of
-from penstock.ledger import Event
+from penstock.ledger import Event, moment
 from tasks import store
 from tasks.comparing import candidate_name, candidate_of, judged_event
 from tasks.interval_plots import Interval, interval, scale, span
@@ -51,7 +51,7 @@ def render_gate(project: str, event: Event, candidate: Candidate) -> str:
         "gate.html.j2",
         project=project,
         name=candidate_name(event),
-        made=event.time[:19].replace("T", " "),
+        made=moment(event.time),
         decision=decision,
         forced=candidate.forced,
         champion=candidate.champion,
