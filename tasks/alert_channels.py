@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from penstock.errors import ConfigError
+from penstock.profile import ALERT
 from penstock.refs import Value
 from tasks.changes import Done
 
@@ -37,7 +38,7 @@ class Reached(Value):
 
 def variable(channel: str) -> str:
     """The environment variable that has the channel's address."""
-    return "PENSTOCK_ALERT_" + channel.upper().replace("-", "_")
+    return ALERT + channel.upper().replace("-", "_")
 
 
 def block_name(channel: str) -> str:
