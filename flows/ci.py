@@ -17,7 +17,6 @@ from penstock.config import Project
 from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected, StorageError
 from tasks import ci_base, ci_run, ci_store
 from tasks.caching import PlannedStep, planning
-from tasks.git import git
 from tasks.ingestion import pending_batches
 from tasks.lineage import git_state
 from tasks.own_checks import run_own_checks
@@ -34,7 +33,7 @@ def check() -> ChecksFound:
     """
     projects, first = _checked_projects()
     found = ChecksFound(own=tuple(run_own_checks()), projects=projects)
-    ci_store.keep("check", ci_store.Checked(commit=_head(), found=found))
+    ci_store.keep("check", ci_store.Checked(commit=ci_run.commit_of("HEAD"), found=found))
     if first:
         raise first
     failed = [one.name for one in found.own if not one.passed]
@@ -62,7 +61,7 @@ def data(names: tuple[str, ...] = (), base: str = "", take: bool = False) -> tup
         return ci_data(project.name, commit)  # type: ignore[no-any-return]
 
     found, failed, first = _each(taking_part(names), one)
-    ci_store.keep("data", ci_store.OfData(commit=_head(), found=found, failed=failed))
+    ci_store.keep("data", ci_store.OfData(commit=ci_run.commit_of("HEAD"), found=found, failed=failed))
     if first:
         raise first
     for each in found:
@@ -86,7 +85,7 @@ def train(names: tuple[str, ...] = (), base: str = "", share: float = 0, seed: i
         return made.model_copy(update={"steps": _steps(steps)})
 
     found, failed, first = _each(taking_part(names), one)
-    ci_store.keep("train", ci_store.OfTrain(commit=_head(), base=commit, found=found, failed=failed))
+    ci_store.keep("train", ci_store.OfTrain(commit=ci_run.commit_of("HEAD"), base=commit, found=found, failed=failed))
     if first:
         raise first
     for each in found:
@@ -103,7 +102,7 @@ def report() -> tuple[list[Path], str]:
     """The report of this commit: its files, and what became of posting it. Raises what its two parts raise."""
     from tasks import ci_posting, ci_reporting
 
-    text, paths = ci_reporting.write(ci_reporting.report_of(_head()))
+    text, paths = ci_reporting.write(ci_reporting.report_of(ci_run.commit_of("HEAD")))
     return paths, ci_posting.post(text)
 
 
@@ -228,8 +227,3 @@ def _ingest(project: Project, take: bool) -> None:
         from flows.ingest import ingest
 
         ingest(project.name, until=pending[-1], commit=take)
-
-
-def _head() -> str:
-    said = git("rev-parse", "HEAD")
-    return said.stdout.strip() if said is not None and not said.returncode else ""

@@ -13,6 +13,7 @@ from penstock.candidate import Champion
 from penstock.ci_config import CiConfig
 from penstock.ci_found import MetricFound, Plot, TrainFound, beside, gate_found, interval
 from penstock.comparison import Change, changes
+from penstock.gate import judged_slices
 from penstock.paired import Losses
 from penstock.task_type import TASK_TYPES
 from tasks import store
@@ -118,8 +119,7 @@ def _config_changes(base: Base, project: Project) -> tuple[Change, ...]:
 def _large_slices(evaluation: Evaluation, evaluate: EvaluateConfig) -> dict[str, Any]:
     """What was measured, without slices of too few rows to say anything."""
     document: dict[str, Any] = store.read_json(evaluation.metrics)
-    kept = [part for part in document.get("slices", []) if part["rows"] >= evaluate.min_slice_rows]
-    return {**document, "slices": kept}
+    return {**document, "slices": judged_slices(document, evaluate)}
 
 
 def _metrics(
