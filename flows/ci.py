@@ -20,7 +20,7 @@ from tasks.caching import PlannedStep, planning
 from tasks.ingestion import pending_batches
 from tasks.lineage import git_state
 from tasks.own_checks import run_own_checks
-from tasks.project import load_project
+from tasks.project import load_project, project_names
 from tasks.settings import settings
 
 V = TypeVar("V")
@@ -138,7 +138,7 @@ def taking_part(names: tuple[str, ...] = ()) -> list[Project]:
     """The projects that have a section `ci`, or the named ones. Raises ConfigError if there is none."""
     if names:
         return [load_project(name) for name in names]
-    found = [load_project(path.stem) for path in sorted((settings().root / "configs").glob("*.yaml"))]
+    found = [load_project(name) for name in project_names()]
     chosen = [project for project in found if project.ci]
     if not chosen:
         raise ConfigError(
@@ -197,12 +197,12 @@ def _each(
 def _checked_projects() -> tuple[tuple[ProjectCheck, ...], ConfigError | None]:
     checks: list[ProjectCheck] = []
     first: ConfigError | None = None
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for name in project_names():
         try:
-            project = load_project(path.stem)
+            project = load_project(name)
         except ConfigError as error:
             first = first or error
-            checks.append(ProjectCheck(project=path.stem, problem=error.text()))
+            checks.append(ProjectCheck(project=name, problem=error.text()))
             continue
         checks.append(ProjectCheck(project=project.name, steps=_plan(project.name) if project.ci else ()))
     return tuple(checks), first

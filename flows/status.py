@@ -9,7 +9,7 @@ from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.retrain_history import fold
 from tasks import clock, ledger_store, platform
-from tasks.project import config_path, load_project
+from tasks.project import config_path, load_project, project_names
 from tasks.registry import read_ledger
 from tasks.score_store import live_quality
 from tasks.serving_status import Place, places, standing
@@ -86,7 +86,7 @@ class Status(Value):
 
 def status(config: str | None = None) -> Status:
     """The state of one project, or of all in `configs/`. A project whose files are wrong is named under `problems`."""
-    names = [config] if config else sorted(path.stem for path in (settings().root / "configs").glob("*.yaml"))
+    names = [config] if config else project_names()
     projects, problems = [], []
     with ledger_store.at_hand() as hurry:
         for name in names:

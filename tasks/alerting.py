@@ -16,8 +16,7 @@ from tasks import locks, server_records
 from tasks.alert_channels import Reached, ensure_channel, remove_channel
 from tasks.automations import TAG, died, lost, told
 from tasks.changes import Change, Done
-from tasks.project import load_project
-from tasks.settings import settings
+from tasks.project import load_project, project_names
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -63,11 +62,11 @@ def silent_seconds() -> int | None:
 def _projects() -> tuple[dict[str, Project], set[str]]:
     """(projects by name, names of those that cannot be read)."""
     projects, unreadable = {}, set()
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for name in project_names():
         try:
-            projects[path.stem] = load_project(path.stem)
+            projects[name] = load_project(name)
         except PenstockError:  # whoever uses the project is told
-            unreadable.add(path.stem)
+            unreadable.add(name)
     return projects, unreadable
 
 
