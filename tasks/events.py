@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 from penstock.ledger import Event
 from penstock.notice import notice
+from tasks.caching import in_flow_run
 
 _chained: ContextVar[bool] = ContextVar("penstock_chained", default=False)
 
@@ -29,13 +29,13 @@ def tell(event: str, project: str, **payload: str) -> None:
 
     ``penstock.follow-up`` is ``trigger``, or ``run`` where the flow that told goes on by itself.
     """
-    if _in_flow_run():
+    if in_flow_run():
         _emit({"event": f"penstock.{event}", "resource": _resource(project), "payload": payload})
 
 
 def tell_of(event: Event) -> None:
     """Emit what the ledger has just been told, while a flow runs. The label ``penstock.alert`` names its alert."""
-    if _in_flow_run():
+    if in_flow_run():
         _emit(_described(event))
 
 
@@ -92,11 +92,3 @@ def _emit(event: dict[str, Any]) -> None:
 
     with contextlib.suppress(Exception):  # an event that cannot be told must not undo what it tells of
         emit_event(**event)
-
-
-def _in_flow_run() -> bool:
-    if "prefect" not in sys.modules:
-        return False
-    from prefect.context import FlowRunContext
-
-    return FlowRunContext.get() is not None
