@@ -1,12 +1,20 @@
-"""HTTP servers on loopback that answer what a test says, and print nothing."""
+"""A free port on loopback, and HTTP servers there that answer what a test says, and print nothing."""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
+
+
+def free_port() -> int:
+    """One that nobody has now, for a program that cannot be handed a socket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Quiet(BaseHTTPRequestHandler):

