@@ -48,8 +48,9 @@ Kind = Literal[
 
 TAKES_OVER = ("promoted", "rolled back")
 MAKES = ("registered", "forced")  # a version, or its files anew
+JUDGED = (*MAKES, "rejected")  # each names the record of a candidate
 # what is so wherever it happened; everything else is of the environment where it did
-SHARED = (*MAKES, "rejected", "containerized", "reproduced", "not reproduced")
+SHARED = (*JUDGED, "containerized", "reproduced", "not reproduced")
 ROLLOUT = (  # of a rollout's life; anything else may happen while a release waits for a person
     "staged", "waiting", "approved", "refused", "shadow", "canary", "promoted", "healthy", "held", "failed", "stopped",
     "rolled back", "quarantined", "cleared",

@@ -37,7 +37,7 @@ def judged_event(project: str, name: str = "") -> Event:
 
     Raises DataError, naming those there are.
     """
-    events = [event for event in read_ledger(project) if event.kind in VERDICTS]
+    events = [event for event in read_ledger(project) if event.kind in ledger.JUDGED]
     if not name and events:
         return events[-1]
     made = ledger.find(events, name) if name else None

@@ -147,9 +147,7 @@ def _taken(path: Path) -> float:
     except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
         data = 0
     try:
-        last = next(
-            one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in (*ledger.MAKES, "rejected")
-        )
+        last = next(one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in ledger.JUDGED)
         refs = {ref.sha256: ref.size for ref in file_refs(recorded_candidate.fn(registry.release_of(last)))}
     except Exception:  # noqa: BLE001  # none yet, or damaged: what is wrong with it is another check's
         return LEAST + 4 * data
