@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from tests.s3_server import free_port
+from tests.loopback import free_port
 from tests.waiting import until
 
 USER, PASSWORD = "shop", "hunter2/+%x"

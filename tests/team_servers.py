@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import QUIET
+from tests.loopback import free_port
 from tests.postgres import Cluster, cluster
-from tests.s3_server import BUCKET, CREDENTIALS, free_port
+from tests.s3_server import BUCKET, CREDENTIALS
 from tests.waiting import PATIENCE, until
 
 BINARIES = max(
