@@ -15,6 +15,7 @@ from penstock.errors import ConfigError
 from penstock.profile import ALERT
 from penstock.refs import Value
 from tasks.changes import Done
+from tasks.prefect_names import block as block_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,11 +40,6 @@ class Reached(Value):
 def variable(channel: str) -> str:
     """The environment variable that has the channel's address."""
     return ALERT + channel.upper().replace("-", "_")
-
-
-def block_name(channel: str) -> str:
-    """What the block that is made of the variable is called on the server."""
-    return f"penstock-{channel}"
 
 
 def ensure_channel(client: SyncPrefectClient, channel: str) -> tuple[Reached, Done]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.alert_config import wanted
 from penstock.config import Project
 from penstock.errors import ConfigError, PenstockError
-from tasks import locks, server_records
+from tasks import locks, prefect_names, server_records
 from tasks.alert_channels import Reached, ensure_channel, remove_channel
 from tasks.automations import TAG, died, lost, told
 from tasks.changes import Change, Done
@@ -104,12 +104,12 @@ def _definitions(
 
 
 def _ours(client: SyncPrefectClient, projects: Iterable[str]) -> list[Automation]:
-    names = set(projects)
+    names = {prefect_names.project(each) for each in projects}
     return [each for each in client.read_automations() if TAG in each.tags and _project_of(each.name) in names]
 
 
 def _project_of(automation: str) -> str:
-    """The project in the name of an automation of ours: `penstock: flights -> ops`."""
+    """The project in the name of an automation of ours: `penstock: flights -> ops`; with `@NAME` in an environment."""
     return automation.removeprefix("penstock: ").partition(" -> ")[0].partition(",")[0]
 
 

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 
 from penstock.diagnosis import Finding, fail, ok, shortened, warn
 from penstock.errors import PenstockError
-from tasks import alert_channels
+from tasks import alert_channels, prefect_names
 from tasks.doctor_disk import dvc_files, existing
 from tasks.doctor_http import mlflow_address, prefect_address
 from tasks.dvc_config import remote_url
-from tasks.platform import POOL
 from tasks.project import load_project, project_names
 from tasks.settings import settings
 
@@ -148,14 +147,15 @@ def prefect() -> Iterator[Finding]:
         )
     else:
         yield ok("prefect", f"{address.shown} answers, version {theirs}")
-    of_pool = {"work_pools": {"name": {"any_": [POOL]}}}
+    pool = prefect_names.pool()
+    of_pool = {"work_pools": {"name": {"any_": [pool]}}}
     deployed = address.post("/deployments/count", of_pool).body
-    workers = address.post(f"/work_pools/{POOL}/workers/filter", {}).body or []
+    workers = address.post(f"/work_pools/{pool}/workers/filter", {}).body or []
     online = [str(worker["name"]) for worker in workers if worker.get("status") == "ONLINE"]
     if deployed and not online:
         yield fail(
             "worker",
-            f"{deployed} deployments, and no worker of the pool `{POOL}` is alive: schedules do nothing",
+            f"{deployed} deployments, and no worker of the pool `{pool}` is alive: schedules do nothing",
             "penstock up",
         )
     elif deployed:
@@ -202,7 +202,7 @@ def _is_saved(channel: str) -> bool:
     named = (
         [tuple(channel.split("/"))]
         if "/" in channel
-        else [(kind, alert_channels.block_name(channel)) for kind in alert_channels.KINDS]
+        else [(kind, prefect_names.block(channel)) for kind in alert_channels.KINDS]
     )
     return any(
         address.get(f"/block_types/slug/{kind}/block_documents/name/{name}").status == 200 for kind, name in named

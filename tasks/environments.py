@@ -62,8 +62,10 @@ def read(root: Path, name: str, fields: Collection[str]) -> Profile | None:
     """The profile of ``name``; None for development, which needs none. Raises ConfigError."""
     path = root / FOLDER / f"{name}.env"
     shown = f"{FOLDER}/{name}.env"
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-        raise ConfigError("This is no name of an environment.", where=NAME, found=name, allowed="a-z, 0-9 and -")
+    if len(name) > 31 or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ConfigError(
+            "This is no name of an environment.", where=NAME, found=name, allowed="a-z, 0-9 and single - between them"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

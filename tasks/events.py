@@ -9,7 +9,10 @@ from typing import Any
 
 from penstock.ledger import Event
 from penstock.notice import notice
+from tasks import prefect_names
 from tasks.caching import in_flow_run
+from tasks.environments import DEVELOPMENT
+from tasks.settings import settings
 
 _chained: ContextVar[bool] = ContextVar("penstock_chained", default=False)
 
@@ -57,7 +60,7 @@ def tell_server(event: Event) -> None:
 
 def run_tag(project: str) -> str:
     """The tag of a project's flow runs that a call started. Those of a deployment have the deployment."""
-    return f"penstock:{project}"
+    return f"penstock:{prefect_names.project(project)}"
 
 
 def _described(event: Event) -> dict[str, Any]:
@@ -81,8 +84,9 @@ def _described(event: Event) -> dict[str, Any]:
 
 def _resource(project: str) -> dict[str, str]:
     return {
-        "prefect.resource.id": f"penstock.project.{project}",
+        "prefect.resource.id": prefect_names.resource(project),
         "prefect.resource.name": project,
+        prefect_names.ENVIRONMENT: settings().environment or DEVELOPMENT,
         "penstock.follow-up": "run" if _chained.get() else "trigger",
     }
 

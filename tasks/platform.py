@@ -22,14 +22,14 @@ import psutil
 
 from penstock.errors import PlatformError
 from penstock.refs import Value
-from tasks import environments, locks, ports, supervision
+from tasks import environments, locks, ports, prefect_names, supervision
 from tasks.programs import Program
 from tasks.settings import QUIET, of_shared_store, settings
 from tasks.source import CODE
 from tasks.steps import observed
 from tasks.store import readable_errors, write_atomic
 
-SERVER, WORKER, POOL = "prefect-server", "prefect-worker", "penstock"
+SERVER, WORKER = "prefect-server", "prefect-worker"
 START_SECONDS = 180.0  # the first start makes a database: 10 to 20 s on a busy machine
 STARTS = 3  # a server that needs so many will not come up: a damaged database, a full disk
 RESTART = "penstock down, then penstock up"
@@ -143,7 +143,8 @@ def ensure_server() -> str:
         time.sleep(0.1)
         url = _start_server()  # at another address, if meanwhile a stranger has taken this one
     _point_to(url)
-    _write_prefect_toml(url)
+    if not settings().environment:  # `prefect` knows no `--env`: what it finds by itself is development's server
+        _write_prefect_toml(url)
     return url
 
 
@@ -190,7 +191,7 @@ def serve() -> None:
 
 
 def ensure_worker() -> None:
-    """The worker of the pool `penstock`, which runs this checkout's deployments."""
+    """The worker of the environment's work pool, which runs this checkout's deployments."""
     url = ensure_server()
     with readable_errors(settings().home), locks.exclusive("platform"):
         _add_worker(url)
@@ -213,7 +214,8 @@ def _add_worker(url: str) -> None:
         **(PATIENT if named_server() else {}),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker
-    command = (sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split())
+    asked = f"-m prefect worker start --pool {prefect_names.pool()} --type process --name local"
+    command = (sys.executable, *asked.split())
     supervision.add(Program(name=WORKER, command=command, environment=environment, directory=settings().root))
 
 
@@ -263,8 +265,9 @@ def ready(url: str) -> bool:
 
 def named_server() -> str:
     """The server that the environment names, or "" if it names none or this checkout's own."""
+    own = _own_url()  # first: it reads the environment's profile, which may name a server
     url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    return "" if url in _given or url == _own_url() else url
+    return "" if url in _given or url == own else url
 
 
 def _point_to(url: str) -> None:
