@@ -193,3 +193,33 @@ def test_a_process_of_one_environment_cannot_act_in_another(profiles):
     entered("staging")
     code, text = said("status", "--env", "production")
     assert code == 2 and "cannot act in another" in text
+
+
+def test_doctor_says_which_environment_it_is_what_it_sets_and_what_it_lacks(profiles):
+    from tasks.doctor_profile import profile
+
+    def told():
+        return [(one.level, f"{one.found} -> {one.mend}" if one.mend else one.found) for one in profile()]
+
+    assert told() == [("ok", "development, without a profile")]
+    profiles("staging")
+    profiles("production", OWN + "PENSTOCK_REMOTE=s3://ours/dvc\nPENSTOCK_API_KEY=${KEY}\nPENSTOCK_APPROVAL=auto\n")
+    assert told() == [("ok", "development, without a profile; --env takes production, staging")]
+    os.environ["KEY"] = "hunter2"
+    entered("production")
+    found = told()
+    assert found[:5] == [
+        ("ok", "production, of kind production, by environments/production.env"),
+        ("ok", "PENSTOCK_HOME is set"),
+        ("ok", "PENSTOCK_REMOTE=s3://ours/dvc"),
+        ("ok", "PENSTOCK_API_KEY is set"),
+        ("ok", "PENSTOCK_APPROVAL=auto"),
+    ]
+    assert [(level, text.partition(":")[0]) for level, text in found[5:]] == [
+        ("warn", "PENSTOCK_APPROVAL"),
+        ("warn", "PENSTOCK_PROMOTE_FROM"),
+    ]
+    assert "write into environments/production.env: PENSTOCK_APPROVAL=manual" in found[5][1]
+    assert "hunter2" not in str(found)
+    text = said("doctor", "--env", "production")[1]
+    assert "ok environment production, of kind production" in " ".join(text.split())
