@@ -17,7 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from penstock.errors import Rejected, RolloutError
+from penstock.errors import PenstockError, Rejected, RolloutError
+from penstock.next_command import named
+from tasks import environments
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def rollout_state(error: RolloutError) -> State[Any]:
     from prefect.states import Failed
 
     held = getattr(error.deployment, "result", "") == "held"
-    return Failed(name="Held" if held else "RolledBack", message=error.text(), data=error)
+    return Failed(name="Held" if held else "RolledBack", message=_text(error), data=error)
 
 
 def rejected_state(error: Rejected) -> State[Any]:
@@ -132,4 +134,8 @@ def rejected_state(error: Rejected) -> State[Any]:
     """
     from prefect.states import Failed
 
-    return Failed(name="Rejected", message=error.text(), data=error)
+    return Failed(name="Rejected", message=_text(error), data=error)
+
+
+def _text(error: PenstockError) -> str:
+    return named(error.text(), environments.current())

@@ -58,7 +58,7 @@ class Status(Value):
             if project.waiting:
                 lines.append(
                     f"  {project.waiting} waits for a person: penstock approve {project.project} {project.waiting} "
-                    '--reason "..."' + self._named()
+                    '--reason "..."'
                 )
             if project.watched:
                 lines.append(f"  watched: {project.watched}")
@@ -72,16 +72,12 @@ class Status(Value):
             if project.stopped:
                 lines.append(
                     f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
-                    + self._named()
                 )
             lines += [f"  FORCED: {one}" for one in project.forced]
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
             lines += [f"  {event.line()}" for event in project.events]
         head = [f"environment: {self.environment}"] if self.environment else []
         return "\n".join([*head, *(lines or ["No project yet."]), "", self.services, *self.problems])
-
-    def _named(self) -> str:
-        return f" --env {self.environment}" if self.environment else ""
 
 
 def status(config: str | None = None) -> Status:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from penstock.alert_config import Alert
+from penstock.next_command import named
 from tasks import prefect_names
 from tasks.alert_channels import WEBHOOK, Reached
 from tasks.events import run_tag
@@ -87,7 +88,7 @@ def lost(project: str, reached: Reached, deployments: Iterable[str]) -> Automati
     """
     runs = sorted(f"prefect.deployment.{each}" for each in deployments)
     here = settings().environment
-    place, named = (f" in {here}", f" --env {here}") if here else ("", "")
+    place = f" in {here}" if here else ""
     return _automation(
         f"penstock: {prefect_names.project(project)}, lost runs -> {reached.channel}",
         f"Sends failed and crashed runs to {reached.channel}",
@@ -101,7 +102,7 @@ def lost(project: str, reached: Reached, deployments: Iterable[str]) -> Automati
             project,
             reached,
             f"{project}{place}: {{{{ flow.name }}}} {{{{ event.resource['prefect.state-name'] | lower }}}}",
-            LOST_TEXT % (project + named),
+            named(LOST_TEXT % project, here),
         ),
     )
 

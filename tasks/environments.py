@@ -52,6 +52,12 @@ def name_it(name: str) -> None:
     os.environ[NAME] = os.environ[CONFIRMED] = name
 
 
+def current() -> str:
+    """The environment's name, "" for development: also where its profile, or the checkout, cannot be read."""
+    name = os.environ.get(NAME, "")
+    return "" if name == DEVELOPMENT else name
+
+
 def inherited() -> dict[str, str]:
     """What a service that outlives this process has to find in its environment, to be of the same one."""
     profiled = os.environ.get(LOADED, "").split(" ")[1:]

@@ -67,7 +67,7 @@ def _described(event: Event) -> dict[str, Any]:
     told = notice(event)
     payload = {
         "headline": told.headline,
-        "reason": event.reason,
+        "reason": event.told(),
         "version": event.version,
         "next": list(told.next),
         "by": event.by,

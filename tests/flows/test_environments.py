@@ -184,7 +184,33 @@ def test_the_ledger_says_where_it_happened_and_each_environment_sees_its_own(pro
     assert told.startswith("environment: staging\n") and "the first to serve" not in told
     event = read_ledger("tiny")[-1]
     assert notice(event).headline.startswith("tiny in staging: ")
-    assert all(command.endswith(" --env staging") for command in notice(event).next)
+    assert notice(event).next == ("penstock status --env staging tiny",)
+
+
+def test_next_commands_name_the_environment_wherever_they_are_shown(profiles):
+    from flows.lifecycle import rejected_state
+    from penstock.errors import Rejected
+
+    profiles("staging")
+    register(made())
+    code, text = said("approve", "tiny", "tiny-v1", "--reason", "x", "--env", "staging")
+    assert (code, "next:    penstock deploy --env staging tiny tiny-v1" in text) == (0, True), text
+    code, text = said("approve", "tiny", "tiny-v9", "--reason", "x", PENSTOCK_ENV="staging")
+    assert (code, "next:    penstock status --env staging tiny" in text) == (4, True), text
+    tell("tiny", "waiting", "tiny-v1", 'penstock approve tiny tiny-v1 --reason "..."')
+    for command in (("status", "tiny"), ("history", "tiny")):
+        text = said(*command, PENSTOCK_ENV="staging")[1]
+        assert 'in staging: penstock approve --env staging tiny tiny-v1 --reason "..."' in text
+    assert "tiny-v1 waits for a person: penstock approve --env staging" in said("status", PENSTOCK_ENV="staging")[1]
+    assert rejected_state(Rejected("no", next_step="penstock report tiny")).message.endswith("--env staging tiny")
+
+    profiles("production")
+    for name in environments.OWN:
+        os.environ.pop(name, None)
+    text = said("history", "tiny", PENSTOCK_ENV="production")[1]  # what happened in staging is told as it is there
+    assert 'in staging: penstock approve --env staging tiny tiny-v1 --reason "..."' in text
+    text = said("status", "--json", PENSTOCK_ENV="production")[1]
+    assert "--env" not in text
 
 
 def test_a_process_of_one_environment_cannot_act_in_another(profiles):
