@@ -111,6 +111,7 @@ def _side(event: Event, candidate: Candidate) -> Side:
         rows=candidate.splits.rows,
         commit=candidate.lineage.git_commit + ("+" if candidate.lineage.git_dirty else ""),
         model=candidate.model.booster.sha256,
+        environment=event.environment,
     )
 
 

@@ -50,6 +50,7 @@ def render_gate(project: str, event: Event, candidate: Candidate) -> str:
     return page(
         "gate.html.j2",
         project=project,
+        environment=event.environment,
         name=candidate_name(event),
         made=moment(event.time),
         decision=decision,

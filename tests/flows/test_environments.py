@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from flows.cli import main
 from flows.cli_env import NAMED
+from flows.compare import explain_gate, gate_page
 from flows.history import history
 from flows.status import status
 from penstock import ledger
 from penstock.errors import ConfigError
 from penstock.notice import notice
 from tasks import environments
-from tasks.registry import read_ledger, register
+from tasks.registry import find_champion, read_ledger, register
 from tasks.releases import tell
 from tasks.settings import settings
 from tests.candidates import made
@@ -249,3 +250,15 @@ def test_doctor_says_which_environment_it_is_what_it_sets_and_what_it_lacks(prof
     assert "hunter2" not in str(found)
     text = said("doctor", "--env", "production")[1]
     assert "ok environment production, of kind production" in " ".join(text.split())
+
+
+def test_the_gates_say_where_a_candidate_was_judged(profiles):
+    register(made())
+    assert " in " not in str(explain_gate("tiny")).partition("passed")[0]
+    assert 'class="muted">in ' not in gate_page(explain_gate("tiny")).read_text()
+    profiles("staging")
+    entered("staging")
+    register(made("d2", champion=find_champion(made("d2").lineage)))
+    found = explain_gate("tiny")
+    assert f"{found.made[:19].replace('T', ' ')} in staging: " in str(found)
+    assert '<span class="muted">in staging</span>' in gate_page(found).read_text()
