@@ -44,7 +44,9 @@ def changed(ours, name, old, new):
 def test_a_release_path_from_the_schedule_to_production(ours):
     """The schedule ingests and pushes; main trains what git pins, and deploys that very release."""
     nightly = ours.clone("nightly")
-    said = ours.run(nightly, COMMANDS["retrain"], **AUTHOR)
+    untold = ours.run(nightly, COMMANDS["retrain"], **AUTHOR)
+    assert untold.returncode and "BRANCH_NAME" in untold.stderr  # it guesses no branch
+    said = ours.run(nightly, COMMANDS["retrain"], GITHUB_REF_NAME="main", **AUTHOR)
     assert said.returncode == 0, said.stderr
     pushed = git(ours.origin, "log", "-1", "--format=%s %an", "main").strip()
     assert pushed == "data: tiny b1, b2, b3 ci"
