@@ -15,7 +15,7 @@ from flows.release import Released
 from penstock.ci_found import ChecksFound, DataFound, Failed, ProjectCheck, Step, TrainFound
 from penstock.config import Project
 from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected, StorageError
-from tasks import ci_base, ci_run, ci_store
+from tasks import ci_base, ci_run, ci_store, shared
 from tasks.caching import PlannedStep, planning
 from tasks.ingestion import pending_batches
 from tasks.lineage import git_state
@@ -60,7 +60,8 @@ def data(names: tuple[str, ...] = (), base: str = "", take: bool = False) -> tup
         _ingest(project, take)
         return ci_data(project.name, commit)  # type: ignore[no-any-return]
 
-    found, failed, first = _each(taking_part(names), one)
+    with contextlib.nullcontext() if take else shared.only_read():
+        found, failed, first = _each(taking_part(names), one)
     ci_store.keep("data", ci_store.OfData(commit=ci_run.commit_of("HEAD"), found=found, failed=failed))
     if first:
         raise first
@@ -84,7 +85,8 @@ def train(names: tuple[str, ...] = (), base: str = "", share: float = 0, seed: i
         made: TrainFound = ci_train(project.name, commit, share, seed)
         return made.model_copy(update={"steps": _steps(steps)})
 
-    found, failed, first = _each(taking_part(names), one)
+    with shared.only_read():
+        found, failed, first = _each(taking_part(names), one)
     ci_store.keep("train", ci_store.OfTrain(commit=ci_run.commit_of("HEAD"), base=commit, found=found, failed=failed))
     if first:
         raise first

@@ -18,7 +18,7 @@ from penstock.paired import Losses
 from penstock.task_type import TASK_TYPES
 from tasks import store
 from tasks.caching import gathered, is_planning, scope
-from tasks.ci_base import Base, base_of
+from tasks.ci_base import Base, base_of, why_no_champion
 from tasks.comparing import slice_changes
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
@@ -79,6 +79,7 @@ def ci_train(config: str, base: str = "", share: float = 0, seed: int = -1) -> T
         base=before.name,
         why_no_base=before.why_not,
         champion=champion.version if champion else "",
+        why_no_champion="" if champion else why_no_champion(project.name),
         config=_config_changes(before, project),
         metrics=_metrics(judged, own, from_base, scored, from_champion),
         gates=tuple(gate_found(check) for check in judged.decision.checks),

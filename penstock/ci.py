@@ -43,9 +43,10 @@ VARIABLES = {
     "GIT_AUTHOR_NAME": "penstock",
     "GIT_AUTHOR_EMAIL": "penstock@localhost",
 }
-READING = ("PENSTOCK_REMOTE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# the store too: in it is the ledger, which says who the champion is. `ci data` and `ci train` write nothing into it
+READING = ("PENSTOCK_REMOTE", "PENSTOCK_STORE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 RELEASING = (
-    *READING, "PENSTOCK_STORE", "PENSTOCK_MLFLOW_URI", "PENSTOCK_API_KEY", "PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV",
+    *READING, "PENSTOCK_MLFLOW_URI", "PENSTOCK_API_KEY", "PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV",
 )  # fmt: skip
 
 
