@@ -18,11 +18,17 @@ Kind = Literal["development", "staging", "production"]
 KINDS: tuple[Kind, ...] = ("development", "staging", "production")
 KIND = "PENSTOCK_ENV_KIND"
 ALERT = "PENSTOCK_ALERT_"  # optional: Prefect keeps an alert's address once it was told, the variable need not stay
-OTHERS = ("AWS_", "MLFLOW_", "PREFECT_")  # what else says where things are, by the libraries' own names
+# what else says where things are, by the libraries' own names
+OTHERS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "MLFLOW_", "PREFECT_")
 # by whom the process is told which environment it is in, and where the profile was found: a profile cannot say it
 NOT_HERE = ("PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV", "PENSTOCK_ENV_LOADED", "PENSTOCK_ROOT")
-SECRET_NAMES = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "CREDENTIAL", "AUTH_STRING", "CUSTOM_HEADERS", ALERT)
-SECRET_SHAPES = re.compile(r"(AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_\w{20}|xox[abp]-|hooks\.slack(-gov)?\.com/|-----BEGIN ")
+SECRET_NAMES = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "CREDENTIAL", "AUTH_STRING", "CUSTOM_HEADERS",
+                "CONNECTION_STRING", ALERT)  # fmt: skip
+OF_FILES = ("_FILE", "GOOGLE_APPLICATION_CREDENTIALS")  # variables so named say where a secret is
+SECRET_SHAPES = re.compile(
+    r"(AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_\w{20}|xox[abp]-|hooks\.slack(-gov)?\.com/|-----BEGIN |"
+    r"\b(AccountKey|SharedAccessSignature|sig)="
+)
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 # An environment other than development takes these from its profile alone: what another one's shell left set would
 # read, write or log in at the wrong place.
@@ -52,6 +58,17 @@ PLACES = (
     "AWS_SESSION_TOKEN",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "STORAGE_EMULATOR_HOST",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TENANT_ID",
+    "AZURE_STORAGE_CLIENT_ID",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AZURE_CLIENT_SECRET",
 )
 
 
@@ -137,7 +154,7 @@ def _require_known(name: str, where: str, known: Collection[str]) -> None:
     raise ConfigError(
         f"Nothing reads {name}.",
         where=where,
-        allowed="PENSTOCK_* variables of docs/environments.md, PREFECT_*, MLFLOW_*, AWS_*",
+        allowed="PENSTOCK_* variables of docs/environments.md, PREFECT_*, MLFLOW_*, AWS_*, AZURE_*, GOOGLE_*",
         next_step=f"did you mean {near[0]}?" if near else "take the line out",
     )
 
@@ -148,7 +165,7 @@ def _require_no_secret(line: Line, where: str) -> None:
     if not rest:
         return
     why = ""
-    if any(word in line.name for word in SECRET_NAMES) and not line.name.endswith("_FILE"):
+    if any(word in line.name for word in SECRET_NAMES) and not line.name.endswith(OF_FILES):
         why = "its name says so"
     elif SECRET_SHAPES.search(rest):
         why = "its value looks like a key or a webhook"

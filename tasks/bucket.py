@@ -1,21 +1,22 @@
-"""A bucket of S3, or of a server that speaks its protocol, through s3fs.
+"""A bucket of objects at a cloud's service, or at a server that speaks its protocol, through fsspec.
 
-Address, region and credentials are AWS's own: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, a profile, a
-role. Every call is tried again here, in one place (`tasks/patience.py`): the libraries below are told not to, since
-three loops inside one another wait for minutes without a word.
+Names, retries and errors are the same for all of them, and are here. What is a service's own (which file system, how
+an object's size is asked for, what its errors mean) is in `tasks/bucket_s3.py`, `tasks/bucket_gcs.py` and
+`tasks/bucket_azure.py`. Addresses and credentials are the service's own variables. Every call is tried again here, in
+one place (`tasks/patience.py`): the libraries below are told not to, since three loops inside one another wait for
+minutes without a word.
 
-A write that must not overwrite is a conditional one (`If-None-Match: *`): the server decides between two writers. An
-answer that was lost on its way is not a race that was lost; whoever creates an object has to read what is there before
-they think so (`tasks/ledger_store.py`).
+A write that must not overwrite is a conditional one: the server decides between two writers. An answer that was lost
+on its way is not a race that was lost; whoever creates an object has to read what is there before they think so
+(`tasks/ledger_store.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, PenstockError, StorageError
@@ -26,34 +27,67 @@ from tasks.settings import settings
 
 T = TypeVar("T")
 
-# botocore asks before it sends a body (`Expect: 100-continue`), and waits for the answer without an end
-SECONDS = 20.0
+SECONDS = 20.0  # for one answer
+SILENCE = 60.0  # for the next bytes of a download
 SLOWEST = 250_000  # bytes a second: what takes longer is tried again
 
-AWAY = {errno.EREMOTEIO, errno.EBUSY, errno.EIO}  # 500, 409 and 503, and what s3fs has no number for: 502, 504
+
+class RefusedError(Exception):
+    """The service has answered, and trying again will not help. The message says what is wrong."""
+
+
+class Service(Protocol):
+    """What is one service's own. ``path``: `bucket/prefix/name`. Methods raise what its libraries raise."""
+
+    root: str  # bucket/prefix
+    condition: str  # how it is told not to overwrite
+    honoured_by: str
+    login: str  # what to correct if it refuses
+
+    def filesystem(self) -> Any:
+        """Its fsspec file system: no retries of its own, no cache of listings."""
+
+    def size(self, fs: Any, path: str, seconds: float) -> int: ...
+
+    def names(self, fs: Any, path: str, seconds: float) -> list[str]:
+        """The objects right under ``path``, without it."""
+
+    def download(self, fs: Any, path: str, file: Path) -> None: ...
+
+    def meaning(self, error: Exception) -> Exception | None:
+        """AwayError, RefusedError, FileExistsError; None for what speaks for itself, such as FileNotFoundError."""
+
+
+def bucket(url: str) -> Bucket:
+    """The bucket at an address of one of `tasks.objects.BUCKETS`. Raises ConfigError."""
+    scheme = urlsplit(url).scheme
+    extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs"}.get(scheme, "azure")
+    try:
+        if extra == "s3":
+            from tasks.bucket_s3 import S3
+
+            return Bucket(url, S3(url))
+        if extra == "gcs":
+            from tasks.bucket_gcs import Gcs
+
+            return Bucket(url, Gcs(url))
+        from tasks.bucket_azure import Azure
+
+        return Bucket(url, Azure(url))
+    except ImportError:
+        raise ConfigError(
+            f"A store at {scheme}:// needs packages that are not installed.",
+            where="PENSTOCK_STORE",
+            found=url,
+            next_step=f"uv sync --extra {extra}, or pip install 'penstock[{extra}]'",
+        ) from None
 
 
 class Bucket:
-    """`s3://bucket/prefix`."""
+    """`scheme://bucket/prefix`."""
 
-    def __init__(self, url: str) -> None:
-        try:
-            import s3fs
-        except ImportError:
-            raise ConfigError(
-                "A store on S3 needs packages that are not installed.",
-                where="PENSTOCK_STORE",
-                found=url,
-                next_step="uv sync --extra s3, or pip install 'penstock[s3]'",
-            ) from None
-        self.where = url.rstrip("/")
-        self._root = self.where.removeprefix("s3://")
-        self._fs = s3fs.S3FileSystem(
-            use_listings_cache=False,
-            skip_instance_cache=True,
-            config_kwargs={"retries": {"total_max_attempts": 1}, "max_pool_connections": 32},
-        )
-        self._fs.retries = 1
+    def __init__(self, url: str, service: Service) -> None:
+        self.where, self._service = url.rstrip("/"), service
 
     def create(self, name: str, content: bytes) -> None:
         self._require_conditional()
@@ -70,19 +104,13 @@ class Bucket:
         self._call(lambda: self._fs.put_file(str(path), self._at(name), timeout=seconds))
 
     def download(self, name: str, path: Path) -> None:
-        self._call(lambda: self._fs.get_file(self._at(name), str(path)))
+        self._call(lambda: self._service.download(self._fs, self._at(name), path))
 
     def size(self, name: str) -> int:
-        bucket, _, prefix = self._at(name).partition("/")
-        head = {"Bucket": bucket, "Key": prefix, "timeout": _seconds()}
-        return int(self._call(lambda: self._fs.call_s3("head_object", **head))["ContentLength"])
+        return self._call(lambda: self._service.size(self._fs, self._at(name), _seconds()))
 
     def names(self, folder: str) -> list[str]:
-        try:
-            found = self._call(lambda: self._fs.ls(self._at(folder), detail=True, refresh=True, timeout=_seconds()))
-        except FileNotFoundError:
-            return []
-        return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
+        return sorted(self._call(lambda: self._service.names(self._fs, self._at(folder).rstrip("/"), _seconds())))
 
     def _create(self, name: str, content: bytes) -> None:
         self._call(lambda: self._fs.pipe_file(self._at(name), content, mode="create", timeout=_seconds()))
@@ -105,78 +133,46 @@ class Bucket:
         raise StorageError(
             "The server does not honour conditional writes, and so cannot keep a ledger that several people write.",
             where=self.where,
-            found="it has overwritten an object in spite of `If-None-Match: *`",
-            allowed="Amazon S3, or a server that documents `If-None-Match` for PutObject",
+            found=f"it has overwritten an object in spite of `{self._service.condition}`",
+            allowed=self._service.honoured_by,
             next_step="use another server, or a newer version of this one",
         )
 
+    @functools.cached_property
+    def _fs(self) -> Any:
+        return self._service.filesystem()
+
     def _at(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        return f"{self._service.root}/{name}"
 
     def _call(self, do: Callable[[], T]) -> T:
         def once() -> T:
-            with self._translated():
+            try:
                 return do()
+            except (PenstockError, FileExistsError):
+                raise
+            except TimeoutError:  # fsspec's own, and aiohttp's
+                raise AwayError("no answer in time") from None
+            except ConnectionError as error:
+                raise AwayError(short(error)) from None
+            except Exception as error:
+                meaning = self._service.meaning(error)
+                if meaning is None:
+                    raise
+                if isinstance(meaning, RefusedError):
+                    raise StorageError(
+                        str(meaning), where=self.where, found=short(error), next_step=self._service.login
+                    ) from None
+                raise meaning from None
 
         return patiently(self.where, once)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """What s3fs, botocore and aiohttp raise, as AwayError (try again), StorageError or a file error."""
-        from botocore import exceptions as boto
-        from botocore.parsers import ResponseParserError
-        from fsspec.exceptions import FSTimeoutError
 
-        try:
-            yield
-        except (PenstockError, FileExistsError):
-            raise
-        except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-            raise self._refused("There are no credentials for the shared store.", error) from None
-        except (boto.ReadTimeoutError, boto.ConnectTimeoutError, FSTimeoutError, TimeoutError):
-            raise AwayError("no answer in time") from None
-        except boto.EndpointConnectionError as error:
-            address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-            raise AwayError(f"no connection to {address.scheme}://{address.netloc}") from None
-        except (boto.ConnectionError, boto.HTTPClientError, ResponseParserError) as error:
-            raise AwayError(_short(error)) from None
-        except ConnectionError as error:
-            raise AwayError(_short(error)) from None
-        except boto.BotoCoreError as error:
-            raise self._refused("The shared store cannot be used.", error) from None
-        except OSError as error:
-            code = _code(error)
-            if code == "NoSuchBucket":
-                raise self._refused("The bucket of the shared store does not exist.", error) from None
-            if code == "PreconditionFailed":
-                raise FileExistsError(str(error)) from None
-            if code and error.errno in AWAY:
-                raise AwayError(_short(error)) from None
-            if isinstance(error, PermissionError) and code:
-                raise self._refused("The shared store does not let this user in.", error) from None
-            if isinstance(error, FileNotFoundError) or not code:
-                raise  # not there; or the local disk's own error
-            raise self._refused("The shared store cannot be used.", error) from None
-
-    def _refused(self, what: str, error: Exception) -> StorageError:
-        return StorageError(
-            what,
-            where=self.where,
-            found=_short(error),
-            next_step="correct PENSTOCK_STORE, AWS_ENDPOINT_URL or the credentials (AWS_ACCESS_KEY_ID, ~/.aws)",
-        )
+def short(error: Exception) -> str:
+    """A library's words as one line, without secrets."""
+    return redacted((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
 
 
 def _seconds() -> float:
     """For how long one answer is waited for."""
     return min(SECONDS, patience.most())
-
-
-def _code(error: BaseException) -> str:
-    """What the server called it; "" for an error that is not the server's."""
-    response: Any = getattr(error.__cause__, "response", None)
-    return str(response["Error"].get("Code", "")) if response else ""
-
-
-def _short(error: Exception) -> str:
-    return redacted((str(error).strip() or type(error).__name__).splitlines()[0])[:300]

@@ -25,7 +25,7 @@ from penstock.errors import DataError, PenstockError
 from penstock.refs import DataFile, Dataset
 from tasks import locks, store
 from tasks.caching import task
-from tasks.dvc_config import DEFAULT, cached, remote_url
+from tasks.dvc_config import DEFAULT, azure_login, cached, remote_url
 from tasks.git import git
 from tasks.redaction import redacted
 from tasks.settings import settings
@@ -215,7 +215,7 @@ def repository() -> Iterator[Any]:
         config["core"]["no_scm"] = True
     if settings().remote:
         config["core"]["remote"] = "penstock"
-        config["remote"] = {"penstock": {"url": settings().remote}}
+        config["remote"] = {"penstock": {"url": settings().remote, **azure_login(settings().remote)}}
     with Repo(str(root), config=config, _wait_for_lock=True) as repo:
         yield repo
 

@@ -18,6 +18,7 @@ from tasks.doctor_disk import dvc_files, existing
 from tasks.doctor_http import mlflow_address, prefect_address
 from tasks.dvc_config import remote_url
 from tasks.project import load_project, project_names
+from tasks.redaction import redacted
 from tasks.settings import settings
 
 REACH = "make it reachable, or correct"
@@ -73,7 +74,7 @@ def _elsewhere(url: str, write: bool) -> Finding:
                 remote.fs.pipe_file(probe, b"")
                 remote.fs.rm_file(probe)
     except Exception as error:  # noqa: BLE001  # DVC, fsspec and every remote's library have their own
-        words = str(error).replace(settings().remote or url, url).strip() or type(error).__name__
+        words = redacted(str(error).replace(settings().remote or url, url)).strip() or type(error).__name__
         return fail("dvc remote", f"{url}: {words.splitlines()[0]}", f"{REACH} PENSTOCK_REMOTE or .dvc/config")
     return ok("dvc remote", f"{url}: {'written to and ' if write else ''}listed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,16 @@ DEFAULT = """\
 ['remote "local"']
     url = ../.penstock/remote
 """
+# DVC's option for an Azure remote -> the end of adlfs's variable
+AZURE = {
+    "connection_string": "CONNECTION_STRING",
+    "account_name": "ACCOUNT_NAME",
+    "account_key": "ACCOUNT_KEY",
+    "sas_token": "SAS_TOKEN",
+    "tenant_id": "TENANT_ID",
+    "client_id": "CLIENT_ID",
+    "client_secret": "CLIENT_SECRET",
+}
 
 
 def cache_folder() -> Path:
@@ -48,6 +59,17 @@ def without_credentials(url: str) -> str:
     if "@" not in parts.netloc and not parts.query:
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def azure_login(url: str) -> dict[str, str]:
+    """What DVC has to be told of an Azure remote: it reads the names of Azure's command line, the shared store adlfs's.
+
+    Kept in memory only.
+    """
+    if urlsplit(url).scheme != "azure":
+        return {}
+    given = {option: os.environ.get(f"AZURE_STORAGE_{name}", "") for option, name in AZURE.items()}
+    return {option: value for option, value in given.items() if value}
 
 
 def _read() -> configparser.ConfigParser:

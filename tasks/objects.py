@@ -23,6 +23,9 @@ from penstock.errors import ConfigError, StorageError
 from tasks import store
 from tasks.settings import settings
 
+OF_ACCOUNTS = ("az", "abfs", "abfss")
+BUCKETS = ("s3", "gs", "gcs", *OF_ACCOUNTS)
+
 
 class Objects(Protocol):
     """Objects by name. Raises FileNotFoundError for one that is not there, UnreachableError for a store that is away,
@@ -112,22 +115,24 @@ def objects() -> Objects:
 @functools.lru_cache(maxsize=4)
 def _objects(url: str, _: str) -> Objects:
     parts = urlsplit(url)
-    if "@" in parts.netloc:
+    # `container@account` is how Azure's addresses are written; a password and a query (`?sig=...`) have no place in any
+    if "://" in url and (parts.query or ("@" in parts.netloc and (parts.password or parts.scheme not in OF_ACCOUNTS))):
         raise ConfigError(
             "The store's address has credentials in it.",
             where="PENSTOCK_STORE",
-            next_step="leave them out; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws, have them",
+            next_step="leave them out; the service's own variables and files have them: docs/team.md",
         )
-    if parts.scheme == "s3" and parts.netloc:
-        from tasks.bucket import Bucket
+    if parts.netloc and parts.scheme in BUCKETS:
+        from tasks.bucket import bucket
 
-        return Bucket(url)
+        return bucket(url)
     path = Path(parts.path if parts.scheme == "file" else url)
     if parts.scheme not in ("", "file") or not path.is_absolute():
         raise ConfigError(
             "The store's address is not one that can be used.",
             where="PENSTOCK_STORE",
             found=url,
-            allowed="s3://bucket/prefix, or the absolute path of a folder",
+            allowed="s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, "
+            "abfs://container@account.dfs.core.windows.net/prefix, or the absolute path of a folder",
         )
     return Folder(path)

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from penstock.errors import ConfigError
 from penstock.profile import Kind
-from tasks import environments, memory
+from tasks import environments, memory, store_endpoint
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -26,6 +26,8 @@ QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",  # it tells of every migration of its database
     "DVC_NO_ANALYTICS": "true",
     "WHYLOGS_NO_ANALYTICS": "True",
+    # else gcsfs asks over gRPC what kind each bucket is, which takes a right of its own and seconds where there is none
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # Arrow's own pool keeps what it was given: a train run of the flights peaks at 700 MB with it, at 510 without.
@@ -56,7 +58,7 @@ class Settings(BaseSettings):
     shared: str = Field(
         default="",
         validation_alias="PENSTOCK_STORE",
-        description="What a team shares: files, task records and ledger, at `s3://bucket/prefix` or in a folder.",
+        description="What a team shares: files, task records and ledger, at `s3://`, `gs://`, `az://` or in a folder.",
     )
     cache_gb: float = Field(default=20, gt=0, description="The most that copies of the shared store's files may take.")
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
@@ -111,8 +113,8 @@ class Settings(BaseSettings):
     @property
     def copies(self) -> Path:
         """What is known here of the shared store; another store at another address is another folder."""
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        return self.home / "shared" / hashlib.sha256(f"{endpoint} {self.shared}".encode()).hexdigest()[:12]
+        place = f"{store_endpoint.endpoint(self.shared)} {self.shared}"
+        return self.home / "shared" / hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @property
     def host(self) -> str:
@@ -136,10 +138,9 @@ class Settings(BaseSettings):
 def of_shared_store() -> dict[str, str]:
     """Where the shared store is, for a program that is kept alive: what its keeper was started with is older.
 
-    No secrets: those are in the environment of whoever started supervisord, or in `~/.aws`.
+    No secrets: those are in the environment of whoever started supervisord, or in the service's own files.
     """
-    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
-    shared = settings().shared
+    shared, names = settings().shared, store_endpoint.OPEN
     return {"PENSTOCK_STORE": shared} | {name: os.environ[name] for name in names if shared and name in os.environ}
 
 

@@ -25,7 +25,8 @@ TINY = REPOSITORY / "tests" / "tiny"
 hypothesis_settings.register_profile("penstock", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("penstock")
 
-for name in [name for name in os.environ if name.startswith(("PENSTOCK_", "PREFECT_", "AWS_"))]:
+OTHERS = ("PENSTOCK_", "PREFECT_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
+for name in [name for name in os.environ if name.startswith(OTHERS)]:
     del os.environ[name]  # whatever the developer's shell says
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process the tests start would compile everything anew
 sys.path.insert(0, str(REPOSITORY))
@@ -306,6 +307,44 @@ def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
     return s3_port
 
 
+@pytest.fixture(scope="session")
+def gcs_port() -> Iterator[int]:
+    from tests.clouds import gcs_server
+
+    with gcs_server() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def azure_port() -> Iterator[int]:
+    from tests.clouds import azurite
+
+    with azurite() as port:
+        yield port
+
+
+@pytest.fixture(params=["s3", "gcs", "azure"])
+def cloud(request: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Each service of objects, with this process's environment pointing to its server: see tests/clouds.py."""
+    from tests.clouds import Cloud
+
+    found = Cloud(request.param, request.getfixturevalue(f"{request.param}_port"))
+    for name, value in found.variables().items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def cloud_network(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Between this process and the service's server."""
+    from tests.bad_network import bad_network
+
+    with bad_network(cloud.port) as found:
+        for name, value in cloud.variables(found.port).items():
+            monkeypatch.setenv(name, value)
+        yield found
+
+
 @pytest.fixture
 def network(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Between this process and the server of S3: see tests/bad_network.py."""
@@ -328,15 +367,18 @@ def use_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return use
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def store_of(request: Any, tmp_path: Path, use_store: Callable[[str], None]) -> Any:
+@pytest.fixture(params=["folder", "s3", "gcs", "azure"])
+def store_of(request: Any, tmp_path: Path, use_store: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty shared store of each kind."""
     from tasks.objects import objects
+    from tests.clouds import Cloud
 
-    if request.param == "bucket":
-        request.getfixturevalue("s3")
-        use_store(f"s3://team/{tmp_path.name}")
-    else:
+    if request.param == "folder":
         (tmp_path / "mounted").mkdir()
         use_store(str(tmp_path / "mounted"))
+        return objects()
+    found = Cloud(request.param, request.getfixturevalue(f"{request.param}_port"))
+    for name, value in found.variables().items():
+        monkeypatch.setenv(name, value)
+    use_store(found.url(tmp_path.name))
     return objects()

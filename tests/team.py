@@ -8,20 +8,19 @@ import subprocess
 from pathlib import Path
 
 from penstock.ledger import Event
+from tests.clouds import Cloud
 from tests.conftest import TINY, Checkout
-from tests.s3_server import BUCKET, CREDENTIALS
 
 
 class Team:
-    """Checkouts of one project. ``prefect``, ``mlflow``, ``s3``: where their servers are."""
+    """Checkouts of one project. ``prefect``, ``mlflow``, ``cloud``: where their servers are."""
 
-    def __init__(self, folder: Path, environments: Path, prefect: str, mlflow: str, s3: str) -> None:
+    def __init__(self, folder: Path, environments: Path, prefect: str, mlflow: str, cloud: Cloud) -> None:
         self.folder, self.environments = folder, environments
         self.shared = {
-            **CREDENTIALS,
-            "AWS_ENDPOINT_URL": s3,
-            "PENSTOCK_STORE": f"s3://{BUCKET}/{folder.name}/shared",
-            "PENSTOCK_REMOTE": f"s3://{BUCKET}/{folder.name}/dvc",
+            **cloud.variables(),
+            "PENSTOCK_STORE": cloud.url(f"{folder.name}/shared"),
+            "PENSTOCK_REMOTE": cloud.dvc_url(f"{folder.name}/dvc"),
             "PENSTOCK_MLFLOW_URI": mlflow,
             "PREFECT_API_URL": prefect,
             "PENSTOCK_THREADS": "2",

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from tests.s3_server import BUCKET
 from tests.team import Team, done, events, running
+
+EACH = ["s3", *(pytest.param(kind, marks=pytest.mark.drill) for kind in ("gcs", "azure"))]
 
 
 @pytest.fixture
-def team(tmp_path, environments, template, prefect_api, network):
+def team(tmp_path, environments, template, prefect_api, cloud, cloud_network):
     shutil.copyfile(template / "mlflow" / "mlflow.db", tmp_path / "mlflow.db")
-    members = Team(tmp_path, environments, prefect_api, f"sqlite:///{tmp_path / 'mlflow.db'}", network.url)
+    behind = replace(cloud, port=cloud_network.port)
+    members = Team(tmp_path, environments, prefect_api, f"sqlite:///{tmp_path / 'mlflow.db'}", behind)
     yield members
     members.down()
 
 
 @pytest.mark.timeout(600)
-def test_a_train_outlives_a_store_that_goes_away(team, network):
+@pytest.mark.parametrize("cloud", EACH, indirect=True)
+def test_a_train_outlives_a_store_that_goes_away(team, cloud_network):
     """Refused in the first steps, errors while the model is trained, silence before it is registered."""
     a = team.member("a")
     done(a.penstock("ingest", "tiny", "--until", "b3"))
@@ -29,10 +33,10 @@ def test_a_train_outlives_a_store_that_goes_away(team, network):
         for line in process.stderr:
             lines.append(line)
             for step in [step for step in troubles if step in line]:
-                network.away(*troubles.pop(step))
+                cloud_network.away(*troubles.pop(step))
         assert process.wait() == 0, "".join(lines)
     assert not troubles
-    assert network.troubled
+    assert cloud_network.troubled
     assert "does not answer" in "".join(lines)
     assert "answers again" in "".join(lines)
     assert [(event.sequence, event.kind) for event in events(a)] == [(1, "registered")]
@@ -41,13 +45,13 @@ def test_a_train_outlives_a_store_that_goes_away(team, network):
     assert running(b) == ["deploy"]
 
 
-def test_a_store_that_stays_away_ends_in_words(team, network):
+def test_a_store_that_stays_away_ends_in_words(team, cloud, cloud_network):
     a = team.member("a")
-    network.become("refused")
+    cloud_network.become("refused")
     code = "from tasks import patience; patience._most.set(1.0); from flows.cli import main; main(['history', 'tiny'])"
     ended = a.python("-c", code)
     assert ended.returncode == 8
     assert "The shared store has not answered" in ended.stderr
-    assert f"s3://{BUCKET}" in ended.stderr
+    assert cloud.url("") in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "as this machine saw it last" in done(a.penstock("status", "tiny"))

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from penstock import ledger
+from tests.clouds import Cloud
 from tests.conftest import Checkout
 from tests.postgres import PASSWORD
 from tests.s3_server import CREDENTIALS
@@ -27,7 +28,7 @@ def servers(tmp_path_factory, s3_port):
 
 @pytest.fixture
 def team(tmp_path, environments, servers, network):
-    members = Team(tmp_path, environments, f"{servers.prefect}/api", servers.mlflow, network.url)
+    members = Team(tmp_path, environments, f"{servers.prefect}/api", servers.mlflow, Cloud("s3", network.port))
     yield members
     if not servers.database.running:
         servers.database.start()

@@ -29,6 +29,10 @@ def made(name="production", **lines):
         ("PENSTOCK_REMOTE", "https://me:hunter2@example.org/dvc", "its address has a password"),
         ("PENSTOCK_REMOTE", "https://example.org/dvc?access_token=hunter2", "its address has a password"),
         ("PENSTOCK_REMOTE", "s3://AKIAABCDEFGHIJKLMNOP/hunter2", "its value looks like a key"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "hunter2", "its name says so"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=ours;AccountKey=hunter2", "its name says so"),
+        ("AZURE_STORAGE_SAS_TOKEN", "?sv=1&sig=hunter2", "its name says so"),
+        ("PENSTOCK_STORE", "az://team/x?sv=1&sig=hunter2", "its value looks like a key"),
     ],
 )
 def test_a_secret_is_refused_with_file_and_line_and_is_not_shown(key, text, why):
@@ -41,6 +45,12 @@ def test_a_secret_is_refused_with_file_and_line_and_is_not_shown(key, text, why)
 
 def test_where_a_secret_is_kept_is_none():
     assert made(AWS_WEB_IDENTITY_TOKEN_FILE="/run/token", AWS_PROFILE="production").lines
+    assert made(GOOGLE_APPLICATION_CREDENTIALS="/run/key.json", AZURE_STORAGE_ACCOUNT_NAME="ours").lines
+
+
+@pytest.mark.parametrize("store", ["gs://ours/penstock", "abfs://team@ours.dfs.core.windows.net/penstock"])
+def test_any_store_is_named_by_a_profile(store):
+    assert taken(made(PENSTOCK_STORE=store), {})["PENSTOCK_STORE"] == store
 
 
 def test_a_name_that_nothing_reads_is_told_with_the_one_that_was_meant():
@@ -90,7 +100,10 @@ def test_elsewhere_a_variable_that_says_otherwise_is_an_error_that_names_both(na
     assert taken(found, {"PENSTOCK_REMOTE": f"s3://{name}/dvc"})["PENSTOCK_REMOTE"] == f"s3://{name}/dvc"
 
 
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "PREFECT_API_URL", "PENSTOCK_API_KEY", "PENSTOCK_STORE"])
+@pytest.mark.parametrize("name", [
+    "AWS_ACCESS_KEY_ID", "AZURE_STORAGE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "PREFECT_API_URL",
+    "PENSTOCK_API_KEY", "PENSTOCK_STORE",
+])  # fmt: skip
 def test_what_another_environment_left_set_is_not_used(name):
     with pytest.raises(ConfigError, match=f"{name} is set, and the profile") as caught:
         taken(made(PENSTOCK_REMOTE="s3://a/b"), {name: "hunter2"})

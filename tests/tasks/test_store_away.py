@@ -128,6 +128,12 @@ def test_what_is_kept_alive_is_told_where_the_store_is(machine, monkeypatch):
     assert told["PENSTOCK_STORE"] == settings().shared
     assert told["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert "AWS_SECRET_ACCESS_KEY" not in told
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT_NAME"):
+        monkeypatch.setenv(name, "there")
+        assert of_shared_store()[name] == "there"
+    for name in ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN"):
+        monkeypatch.setenv(name, "precious")
+        assert "precious" not in of_shared_store().values()
     monkeypatch.delenv("PENSTOCK_STORE")
     settings.cache_clear()
     assert of_shared_store() == {"PENSTOCK_STORE": ""}

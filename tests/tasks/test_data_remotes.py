@@ -1,4 +1,4 @@
-"""A DVC remote on S3 is trusted no more than any other: every byte is hashed on arrival."""
+"""A DVC remote in a bucket is trusted no more than any other: every byte is hashed on arrival."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 from penstock.errors import DataError
 from tasks import ingestion
 from tasks.data import dataset_paths, resolve_dataset
+from tasks.doctor_addresses import dvc_remote
 from tasks.project import load_project, schema_text
 from tasks.settings import settings
-from tests.s3_server import BUCKET, CREDENTIALS
+from tests.clouds import BUCKET
 
 
 @pytest.fixture
-def project(checkout, s3, tmp_path, monkeypatch):
-    monkeypatch.setenv("PENSTOCK_REMOTE", f"s3://{BUCKET}/{tmp_path.name}/dvc")
+def project(checkout, cloud, tmp_path, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_REMOTE", cloud.dvc_url(f"{tmp_path.name}/dvc"))
     settings.cache_clear()
     found = load_project("tiny")
     ingestion.ingest_batch(found, schema_text(found), "b1")
@@ -25,10 +26,8 @@ def project(checkout, s3, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bucket(project):
-    import s3fs
-
-    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+def bucket(project, cloud):
+    return cloud.filesystem()
 
 
 def victim(bucket, tmp_path) -> str:
@@ -63,11 +62,28 @@ def test_what_the_bucket_lost_is_named(project, checkout, bucket, tmp_path):
     assert caught.value.found == "".join(name.split("/")[-2:])
 
 
-def test_a_remote_that_refuses_is_an_error_without_secrets(project, checkout, monkeypatch):
+def test_a_remote_that_refuses_is_an_error_without_secrets(project, checkout, cloud, monkeypatch):
     shutil.rmtree(checkout.root / ".dvc" / "cache")
-    monkeypatch.setenv("PENSTOCK_REMOTE", "s3://nobody/dvc")
+    monkeypatch.setenv("PENSTOCK_REMOTE", cloud.dvc_url("dvc", bucket="nobody"))
     settings.cache_clear()
     with pytest.raises(DataError) as caught:
         resolve_dataset(project.data)
-    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in caught.value.text()
-    assert "s3://nobody/dvc" in caught.value.where
+    assert cloud.secret not in caught.value.text()
+    assert cloud.dvc_url("dvc", bucket="nobody") in caught.value.where
+
+
+def test_doctor_lists_it_and_writes_to_it_if_asked(project, bucket, cloud, tmp_path):
+    before = bucket.find(f"{BUCKET}/{tmp_path.name}/dvc")
+    for write in (False, True):
+        (found,) = dvc_remote(write)
+        assert (found.level, "written to" in found.found) == ("ok", write)
+        assert cloud.dvc_url(f"{tmp_path.name}/dvc") in found.found
+    assert bucket.find(f"{BUCKET}/{tmp_path.name}/dvc") == before
+
+
+def test_doctor_says_that_it_refuses_and_no_secret(project, cloud, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_REMOTE", cloud.dvc_url("dvc", bucket="nobody"))
+    settings.cache_clear()
+    (found,) = dvc_remote(True)
+    assert found.level == "fail"
+    assert cloud.secret not in found.found
