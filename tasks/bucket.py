@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, PenstockError, StorageError
 from tasks import patience, store
+from tasks.objects import Entry
 from tasks.patience import AwayError, patiently
 from tasks.redaction import redacted
 from tasks.settings import settings
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 # botocore asks before it sends a body (`Expect: 100-continue`), and waits for the answer without an end
 SECONDS = 20.0
+LISTING = 300.0  # for everything there is: a thousand names an answer
 SLOWEST = 250_000  # bytes a second: what takes longer is tried again
 
 AWAY = {errno.EREMOTEIO, errno.EBUSY, errno.EIO}  # 500, 409 and 503, and what s3fs has no number for: 502, 504
@@ -76,6 +78,17 @@ class Bucket:
         bucket, _, prefix = self._at(name).partition("/")
         head = {"Bucket": bucket, "Key": prefix, "timeout": _seconds()}
         return int(self._call(lambda: self._fs.call_s3("head_object", **head))["ContentLength"])
+
+    def modified(self, name: str) -> float:
+        return float(self._call(lambda: self._fs.modified(self._at(name), refresh=True)).timestamp())
+
+    def delete(self, name: str) -> None:
+        self._call(lambda: self._fs.rm_file(self._at(name), timeout=_seconds()))
+
+    def entries(self, folder: str) -> list[Entry]:
+        found = self._call(lambda: self._fs.find(self._at(folder), detail=True, timeout=LISTING))
+        start = len(self._root) + 1
+        return sorted(Entry(name[start:], one["size"], one["LastModified"].timestamp()) for name, one in found.items())
 
     def names(self, folder: str) -> list[str]:
         try:

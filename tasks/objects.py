@@ -4,6 +4,7 @@
     cache/<key>                   what a task made, by its cache key
     ledger/<project>/000001.json  one event each, created once
     reports/..., mlflow/...       where the report of a release is; which MLflow was told of it
+    garbage/...                   what is to be freed, and by whom: see `tasks/shared_garbage.py`
 
 The names are those under a home, so that a plain copy of a home's folders moves them. An object is written whole or
 not at all. Whoever writes one that refers to others writes the others first.
@@ -11,17 +12,26 @@ not at all. Whoever writes one that refers to others writes the others first.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, StorageError
 from tasks import store
 from tasks.settings import settings
+
+
+class Entry(NamedTuple):
+    """An object that is there: its size in bytes, and since when (seconds since 1970, by the store's own clock)."""
+
+    name: str
+    size: int
+    modified: float
 
 
 class Objects(Protocol):
@@ -45,6 +55,15 @@ class Objects(Protocol):
 
     def names(self, folder: str) -> list[str]:
         """The names of the objects right under ``folder``, sorted; none where there is no such folder."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Every object below ``folder``, by name; none where there is no such folder."""
+
+    def modified(self, name: str) -> float:
+        """When it was written, or written again: seconds since 1970 by the store's own clock."""
+
+    def delete(self, name: str) -> None:
+        """Away with an object; nothing happens if it is not there."""
 
 
 class Folder:
@@ -93,6 +112,22 @@ class Folder:
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in self._at(folder).glob("[!.]*") if path.is_file())
+
+    def entries(self, folder: str) -> list[Entry]:
+        found = []
+        for at, _, names in os.walk(self._at(folder)):
+            for path in (Path(at, name) for name in names if not name.startswith(".")):
+                with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                    status = path.stat()
+                    found.append(Entry(str(path.relative_to(self._path)), status.st_size, status.st_mtime))
+        return sorted(found)
+
+    def modified(self, name: str) -> float:
+        return self._at(name).stat().st_mtime
+
+    def delete(self, name: str) -> None:
+        with store.readable_errors(self._path):
+            self._at(name).unlink(missing_ok=True)
 
     def _at(self, name: str) -> Path:
         if not self._path.is_dir():

@@ -29,13 +29,13 @@ def history(*said: tuple[str, str]) -> list[Event]:
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2_592_000), ("12h", 43_200), ("1.5w", 907_200)])
 def test_an_age_is_read(text, seconds):
-    assert seconds_of(text) == seconds
+    assert seconds_of(text, "--older-than") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-1d", "30 days", "1m"])
 def test_what_is_no_age_is_refused(text):
     with pytest.raises(ConfigError, match="no age"):
-        seconds_of(text)
+        seconds_of(text, "--older-than")
 
 
 def test_what_serves_what_a_rollback_leads_to_and_what_runs_are_protected():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +21,22 @@ def test_what_is_written_is_read(store_of):
     assert store_of.size("a/b.json") == 3
     assert store_of.names("a") == ["b.json"]
     assert store_of.names("nothing") == []
+
+
+def test_all_that_is_there_is_listed_and_what_is_deleted_is_gone(store_of):
+    began = time.time()
+    for name in ("a/b/c.json", "a/d", "ab/e"):
+        store_of.write(name, b"one")
+    found = store_of.entries("a")
+    assert [(entry.name, entry.size) for entry in found] == [("a/b/c.json", 3), ("a/d", 3)]
+    assert all(abs(entry.modified - began) < 60 for entry in found)
+    assert abs(store_of.modified("a/d") - found[1].modified) < 1.0
+    assert store_of.entries("nothing") == []
+    store_of.delete("a/d")
+    store_of.delete("a/d")
+    assert [entry.name for entry in store_of.entries("a")] == ["a/b/c.json"]
+    with pytest.raises(FileNotFoundError):
+        store_of.modified("a/d")
 
 
 def test_files_come_back_as_they_went(store_of, tmp_path):
