@@ -82,11 +82,10 @@ def protected(events: Sequence[Event], desired: Desired, keep: int) -> dict[str,
 def _in_use(events: Sequence[Event], known: Mapping[str, str]) -> dict[str, str]:
     """What one environment's ledger needs, and why; ``known``: for another reason already, which is said instead."""
     found: dict[str, str] = {}
-    serves = ledger.serving(events)
-    if serves is not None:
-        found[serves.version] = "it serves"
+    for serves in ledger.serving_anywhere(events):
         target = ledger.last_healthy(events, serves.version)
         found |= {target: "a rollback leads to it"} if target else {}
+    found |= {serves.version: "it serves" for serves in ledger.serving_anywhere(events)}
     last = next((event for event in reversed(events) if event.kind in ledger.ROLLOUT), None)
     if last is not None and last.version:
         found.setdefault(last.version, known.get(last.version, "its rollout is the last"))

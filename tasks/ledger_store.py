@@ -24,7 +24,7 @@ from typing import Any
 
 from penstock.errors import StorageError, UnreachableError
 from penstock.ledger import MAKES, Event, require_unbroken, seen_in
-from tasks import clock, numbered, patience
+from tasks import clock, host, numbered, patience
 from tasks import events as prefect_events
 from tasks.settings import settings
 from tasks.store import readable_errors, write_atomic
@@ -108,7 +108,7 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
                 project=project,
                 by=author(),
                 environment=settings().environment,
-                host=settings().host,
+                host=str(host.own()),
                 id=uuid.uuid4().hex,
                 **fields,
             )

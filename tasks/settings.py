@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -108,11 +107,6 @@ class Settings(BaseSettings):
         """What is known here of the shared store; another store at another address is another folder."""
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         return self.home / "shared" / hashlib.sha256(f"{endpoint} {self.shared}".encode()).hexdigest()[:12]
-
-    @property
-    def host(self) -> str:
-        """What a shared ledger calls this machine; "" where nothing is shared."""
-        return f"{socket.gethostname()}:{self.home}" if self.shared else ""
 
     @property
     def predictions(self) -> Path:
