@@ -147,12 +147,6 @@ def objects() -> Objects:
 @functools.lru_cache(maxsize=4)
 def _objects(url: str, _: str) -> Objects:
     parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ConfigError(
-            "The store's address has credentials in it.",
-            where="PENSTOCK_STORE",
-            next_step="leave them out; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws, have them",
-        )
     if parts.scheme == "s3" and parts.netloc:
         from tasks.bucket import Bucket
 

@@ -149,11 +149,29 @@ def settings() -> Settings:
         raise ConfigError(
             f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
         ) from None
+    _require_no_credentials(given.shared)
     own = root / ".penstock"
     if given.environment:
         own = own / "env" / given.env  # what serves there is no business of what serves here
     home = given.home.resolve() if given.home != Path() else own
     return given.model_copy(update={"root": root, "home": home})
+
+
+def _require_no_credentials(address: str) -> None:
+    """Raise ConfigError, which does not show them, if the shared store's address has credentials in it.
+
+    A secret may have a `/` in it, so that what is before an `@` need not look like the part before a host.
+    """
+    scheme, _, rest = address.partition("://")
+    before, at, _ = rest.rpartition("@")
+    if at and ("/" not in before or ":" in before):
+        raise ConfigError(
+            "The shared store's address has credentials in it.",
+            where="PENSTOCK_STORE",
+            found=f"{scheme}://...@...",
+            allowed="s3://bucket/prefix, or the absolute path of a folder",
+            next_step="leave them out; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws, have them",
+        )
 
 
 def variables() -> set[str]:

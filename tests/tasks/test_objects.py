@@ -11,6 +11,7 @@ from penstock.errors import ConfigError, StorageError, UnreachableError
 from tasks import bucket, patience, steps
 from tasks.objects import objects
 from tests.loopback import Quiet, serving
+from tasks.settings import settings
 from tests.s3_server import BUCKET
 
 
@@ -90,6 +91,24 @@ def test_addresses_that_are_none(use_store, url):
         objects()
     assert caught.value.where == "PENSTOCK_STORE"
     assert "hunter2" not in caught.value.text()
+
+
+@pytest.mark.parametrize("url", [
+    "s3://ANN1:hunter2@team/x", "s3://ANN1:hunt/er2@team/x", "s3://hunter2@team", "s3://ANN1:hunt@er2@team/x/y",
+    "s3://ANN1/er2:hunter2@team", "file://ANN1:hunter2@/mnt/team",
+])  # fmt: skip
+def test_credentials_in_an_address_are_refused_by_words_that_do_not_show_them(use_store, url):
+    use_store(url)
+    with pytest.raises(ConfigError, match="credentials in it") as caught:
+        settings()
+    assert caught.value.where == "PENSTOCK_STORE"
+    assert not [part for part in ("ANN1", "hunt", "er2") if part in caught.value.text()]
+
+
+@pytest.mark.parametrize("url", ["s3://team/people/ann@home", "/mnt/team@work/a:b", "file:///mnt/team@work"])
+def test_an_at_sign_elsewhere_is_none(use_store, url):
+    use_store(url)
+    assert settings().shared == url
 
 
 def test_no_credentials(s3, use_store, monkeypatch):
