@@ -10,8 +10,8 @@ import pytest
 from penstock.errors import ConfigError, StorageError, UnreachableError
 from tasks import bucket, patience, steps
 from tasks.objects import objects
-from tests.loopback import Quiet, serving
 from tasks.settings import settings
+from tests.loopback import Quiet, serving
 from tests.s3_server import BUCKET
 
 
