@@ -33,8 +33,16 @@ def doctor(write: bool, as_json: bool) -> None:
 @click.option(
     "--older-than", default="30d", show_default=True, metavar="AGE", help="What is younger stays: 12h, 30d, 2w."
 )
+@click.option("--shared", is_flag=True, help="Also what the shared store has and no record in it needs.")
+@click.option(
+    "--grace",
+    default="7d",
+    show_default=True,
+    metavar="AGE",
+    help="With --shared: how long it is listed before it goes; 2d or longer.",
+)
 @AS_JSON
-def gc(yes: bool, dry_run: bool, keep: int, older_than: str, as_json: bool) -> None:
+def gc(yes: bool, dry_run: bool, keep: int, older_than: str, shared: bool, grace: str, as_json: bool) -> None:
     """Say what could be freed, and with --yes free it.
 
     Never what a release, a rollback, the ledger, a running program or a run needs: every candidate can still be
@@ -43,8 +51,8 @@ def gc(yes: bool, dry_run: bool, keep: int, older_than: str, as_json: bool) -> N
     from penstock.garbage import seconds_of
     from tasks.collecting_garbage import forecast, free
 
-    age = seconds_of(older_than)
-    found = free(keep, age) if yes and not dry_run else forecast(keep, age)
+    age, grace_seconds = seconds_of(older_than, "--older-than"), seconds_of(grace, "--grace") if shared else None
+    found = free(keep, age, grace_seconds) if yes and not dry_run else forecast(keep, age, grace_seconds)
     say(found.model_dump_json(indent=1) if as_json else str(found))
 
 

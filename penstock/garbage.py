@@ -34,10 +34,11 @@ class Account(Value):
 
 
 class Collection(Value):
-    """Everything that was looked at. ``freed``: whether it is gone, or would go."""
+    """Everything that was looked at. ``freed``: whether it is gone, or would go. ``shared``: the shared store, too."""
 
     freed: bool
     accounts: tuple[Account, ...]
+    shared: bool = False
 
     @property
     def size(self) -> int:
@@ -52,15 +53,16 @@ class Collection(Value):
         count = sum(account.count for account in self.accounts)
         total = f"{count:,} thing{'s' * (count != 1)}, {size(self.size)}"
         end = [f"freed: {total}"] if self.freed else [f"would be freed: {total}"]
-        end += [] if self.freed or not self.size else ["next:  penstock gc --yes frees them"]
+        command = "penstock gc --shared --yes" if self.shared else "penstock gc --yes"
+        end += [] if self.freed or not self.size else [f"next:  {command} frees them"]
         return "\n".join([*lines, "", *end])
 
 
-def seconds_of(text: str) -> float:
-    """``30d``, ``12h`` or ``2w`` in seconds. Raises ConfigError for anything else."""
+def seconds_of(text: str, option: str) -> float:
+    """``30d``, ``12h`` or ``2w`` in seconds. Raises ConfigError for anything else that ``option`` was given."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
     if found is None:
-        raise ConfigError("This is no age.", where="--older-than", found=text, allowed="12h, 30d, 2w")
+        raise ConfigError("This is no age.", where=option, found=text, allowed="12h, 30d, 2w")
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -80,11 +82,10 @@ def protected(events: Sequence[Event], desired: Desired, keep: int) -> dict[str,
 def _in_use(events: Sequence[Event], known: Mapping[str, str]) -> dict[str, str]:
     """What one environment's ledger needs, and why; ``known``: for another reason already, which is said instead."""
     found: dict[str, str] = {}
-    serves = ledger.serving(events)
-    if serves is not None:
-        found[serves.version] = "it serves"
+    for serves in ledger.serving_anywhere(events):
         target = ledger.last_healthy(events, serves.version)
         found |= {target: "a rollback leads to it"} if target else {}
+    found |= {serves.version: "it serves" for serves in ledger.serving_anywhere(events)}
     last = next((event for event in reversed(events) if event.kind in ledger.ROLLOUT), None)
     if last is not None and last.version:
         found.setdefault(last.version, known.get(last.version, "its rollout is the last"))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from penstock.errors import StorageError
+from penstock.host import Host
 from penstock.next_command import named
 from penstock.refs import FileRef, Value
 
@@ -72,7 +73,7 @@ class Event(Value):
     record: FileRef
     facts: dict[str, str]
     environment: str = ""  # where it happened: "" is development, and every event before there were others
-    host: str = ""  # the machine and home where it happened, in a ledger that several share
+    host: str = ""  # the machine and home where it happened (`penstock.host`), in a ledger that several share
     id: str = ""  # no two events have one: whose answer was lost knows its event by it
 
     def line(self, *, by: bool = False) -> str:
@@ -148,9 +149,16 @@ def serving(events: Sequence[Event]) -> Event | None:
     return next((event for event in reversed(events) if event.kind in TAKES_OVER), None)
 
 
-def serving_on(events: Sequence[Event], host: str) -> Event | None:
+def serving_on(events: Sequence[Event], host: Host) -> Event | None:
     """The event that put into production what serves on one of several machines; None before its first."""
-    return serving([event for event in events if event.host in ("", host)])
+    return serving([event for event in events if host.wrote(event.host)])
+
+
+def serving_anywhere(events: Sequence[Event]) -> list[Event]:
+    """For each machine that an event names, the one that put into production what serves there."""
+    hosts = sorted({event.host for event in events})
+    found = [serving([event for event in events if event.host in ("", host)]) for host in hosts]
+    return [event for event in found if event is not None]
 
 
 def quarantined(events: Sequence[Event]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
@@ -17,7 +17,7 @@ class FileRef(Value):
     """One file in the store. ``name`` is for people and for the suffix; ``sha256`` is what it is."""
 
     name: str
-    sha256: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int
 
     def cache_token(self) -> Any:

@@ -13,6 +13,7 @@ on its way is not a race that was lost; whoever creates an object has to read wh
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, PenstockError, StorageError
 from tasks import patience, store
+from tasks.objects import Entry
 from tasks.patience import AwayError, patiently
 from tasks.redaction import redacted
 from tasks.settings import settings
@@ -29,6 +31,8 @@ T = TypeVar("T")
 
 SECONDS = 20.0  # for one answer
 SILENCE = 60.0  # for the next bytes of a download
+CHANGED = ("LastModified", "last_modified", "mtime")  # what S3's, Azure's and Google's file systems call it
+LISTING = 300.0  # for everything there is: a thousand names an answer
 SLOWEST = 250_000  # bytes a second: what takes longer is tried again
 
 
@@ -108,6 +112,22 @@ class Bucket:
 
     def size(self, name: str) -> int:
         return self._call(lambda: self._service.size(self._fs, self._at(name), _seconds()))
+
+    def modified(self, name: str) -> float:
+        return float(self._call(lambda: self._fs.modified(self._at(name))).timestamp())
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._call(lambda: self._fs.rm_file(self._at(name), timeout=_seconds()))
+
+    def entries(self, folder: str) -> list[Entry]:
+        found = self._call(lambda: self._fs.find(self._at(folder), detail=True, timeout=LISTING))
+        start = len(self._at(""))
+        return sorted(
+            Entry(name[start:], one["size"], next(one[key] for key in CHANGED if key in one).timestamp())
+            for name, one in found.items()
+            if one["type"] == "file"
+        )
 
     def names(self, folder: str) -> list[str]:
         return sorted(self._call(lambda: self._service.names(self._fs, self._at(folder).rstrip("/"), _seconds())))

@@ -1,7 +1,8 @@
 """`penstock gc`: what is needed is marked from the records, the rest is swept; records first, then what they named.
 
-A process that is killed in between leaves files that nothing names, and the next one frees them. Only the local store
-of the home is looked at. No flow runs meanwhile (`tasks/store_use.py`); servers, rollbacks and requests go on.
+A process that is killed in between leaves files that nothing names, and the next one frees them. No flow runs meanwhile
+(`tasks/store_use.py`); servers, rollbacks and requests go on. A shared store is only looked at when that is asked for,
+and then runs of this machine, too, are as others' are (`tasks/shared_garbage.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 from penstock.errors import StorageError
 from penstock.garbage import Account, Collection, Kept
-from tasks import clock, garbage_classes, garbage_mlflow
+from tasks import clock, garbage_classes, garbage_mlflow, shared_garbage
 from tasks.garbage_classes import Item
 from tasks.garbage_datasets import dataset_files
 from tasks.garbage_images import images
@@ -20,14 +21,25 @@ from tasks.store import readable_errors
 from tasks.store_use import unused
 
 
-def forecast(keep: int, older_than: float) -> Collection:
-    """What would go. Changes nothing. ``older_than``: seconds. Raises StorageError if a record cannot be read."""
-    return _collection(_found(keep, older_than), freed=False)
+def forecast(keep: int, older_than: float, shared: float | None = None) -> Collection:
+    """What would go. Changes nothing. ``older_than``: seconds. Raises StorageError if a record cannot be read.
+
+    ``shared``: the shared store's grace period (seconds), if what it has is to be freed, too. Raises ConfigError if
+    nothing is shared or that is too short.
+    """
+    if shared is not None:
+        shared_garbage.require_shared(shared)
+    found = _found(keep, older_than)
+    if shared is not None:
+        found += shared_garbage.forecast(_sought(keep, older_than), shared)
+    return _collection(found, freed=False, shared=shared is not None)
 
 
-def free(keep: int, older_than: float) -> Collection:
+def free(keep: int, older_than: float, shared: float | None = None) -> Collection:
     """Free it, and say what went. Raises StorageError while a flow runs, or as `forecast` does."""
     require_named("gc")
+    if shared is not None:
+        shared_garbage.require_shared(shared)
     with unused() as alone:
         if not alone:
             raise StorageError(
@@ -41,12 +53,18 @@ def free(keep: int, older_than: float) -> Collection:
                 if not item.why and item.kind != garbage_mlflow.KIND:
                     item.remove()
             garbage_mlflow.remove([item for item in found if item.kind == garbage_mlflow.KIND and not item.why])
-    return _collection(found, freed=True)
+    if shared is not None:  # runs of this machine may begin again
+        found += shared_garbage.free(_sought(keep, older_than), shared)
+    return _collection(found, freed=True, shared=shared is not None)
+
+
+def _sought(keep: int, older_than: float) -> garbage_classes.Sought:
+    return garbage_classes.sought(keep, older_than, clock.now().timestamp())
 
 
 def _found(keep: int, older_than: float) -> list[Item]:
-    """Everything there is, in the order in which it may go."""
-    asked = garbage_classes.sought(keep, older_than, clock.now().timestamp())
+    """Everything there is in the home, in the order in which it may go."""
+    asked = _sought(keep, older_than)
     with readable_errors(settings().home):
         records = [*garbage_classes.results(asked), *garbage_classes.segments(asked)]
         going = [item for item in records if not item.why]
@@ -64,11 +82,12 @@ def _found(keep: int, older_than: float) -> list[Item]:
         ]
 
 
-def _collection(items: Iterable[Item], freed: bool) -> Collection:
+def _collection(items: Iterable[Item], freed: bool, shared: bool) -> Collection:
     kinds: dict[str, list[Item]] = {}
     for item in items:
         kinds.setdefault(item.kind, []).append(item)
-    return Collection(freed=freed, accounts=tuple(_account(kind, found) for kind, found in kinds.items()))
+    accounts = tuple(_account(kind, found) for kind, found in kinds.items())
+    return Collection(freed=freed, accounts=accounts, shared=shared)
 
 
 def _account(kind: str, items: list[Item]) -> Account:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock import forcing, ledger
 from penstock.candidate import Forced
 from penstock.ledger import Event
-from tasks import clock, ledger_store
+from tasks import clock, host, ledger_store
 
 
 def ended(project: str) -> dict[str, Forced]:
@@ -20,7 +20,7 @@ def tell_expired(project: str) -> Event | None:
 
 def _expiry(events: list[Event]) -> dict[str, object] | None:
     """The event that is missing, without number, time and author."""
-    serves = ledger.serving(events)
+    serves = ledger.serving_on(events, host.own())
     made = ledger.find(events, serves.version) if serves else None
     over = forcing.ended(events, clock.now().date())
     if made is None or made.version not in over:

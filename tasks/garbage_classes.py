@@ -21,7 +21,7 @@ from penstock.garbage import protected, superseded
 from penstock.ledger import Event
 from tasks import ledger_store, leftovers, locks, programs, serving, store, supervision
 from tasks.collected_store import newest_windows, segment_path
-from tasks.garbage_marks import mark, rebuildable, stored
+from tasks.garbage_marks import mark, rebuildable, records, stored
 from tasks.registry import recorded_candidate, release_of
 from tasks.settings import settings
 from tasks.source import CODE
@@ -102,13 +102,13 @@ def segments(asked: Sought) -> Iterator[Item]:
 def objects(asked: Sought, going: list[Item]) -> Iterator[Item]:
     """Files of the store that no record names, once what is ``going`` is gone."""
     gone = {Path(item.name) for item in going}
-    cache = [path for path in settings().cache.glob("*") if path.is_file() and path not in gone]
+    cache = [path for path in settings().cache.glob("*") if path.is_file()]
     old = [
         event
         for events in asked.events.values()
         for event in superseded(events, asked.desired, asked.keep, asked.young)
     ]
-    marks = mark(cache, gone, rebuildable(old))
+    marks = mark([path for path in (*records(), *cache) if path not in gone], rebuildable(old))
     asked.datasets |= marks.datasets
     for sha256, path in sorted(stored().items()):
         if sha256 in marks.objects:

@@ -46,17 +46,16 @@ class Marks:
         self.datasets: set[str] = set()
 
 
-def mark(cache: Iterable[Path], gone: set[Path], left_out: dict[str, set[str]]) -> Marks:
-    """What the records of the home name, and what those name in turn.
+def mark(paths: Iterable[Path], left_out: dict[str, set[str]]) -> Marks:
+    """What these records name, and what those name in turn.
 
-    ``cache``: the remembered results that stay. ``gone``: records that go. ``left_out``: by the SHA-256 of a stored
-    record, what that one alone does not keep. Raises OSError if a record cannot be read: then nothing is known.
+    ``left_out``: by the SHA-256 of a stored record, what that one alone does not keep. Raises OSError if a record
+    cannot be read: then nothing is known.
     """
     found = Marks()
     waiting: list[str] = []
-    for path in (*_records(), *cache):
-        if path not in gone:
-            _note(path.name.encode() + b"\n" + path.read_bytes(), set(), found, waiting)
+    for path in paths:
+        _note(path.name.encode() + b"\n" + path.read_bytes(), set(), found, waiting)
     objects = stored()
     while waiting:
         sha256 = waiting.pop()
@@ -100,8 +99,8 @@ def _note(content: bytes, left_out: set[str], found: Marks, waiting: list[str]) 
     found.datasets |= set(map(bytes.decode, MD5.findall(content)))
 
 
-def _records() -> Iterator[Path]:
-    """Every small file of the home that may name others."""
+def records() -> Iterator[Path]:
+    """Every small file of the home that may name others, but the cache's."""
     home = settings().home
     for top in sorted(home.iterdir()) if home.is_dir() else []:
         if top.name in NOT_READ or top.is_symlink():

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import StorageError, UnreachableError
-from penstock.ledger import Event, require_unbroken, seen_in
-from tasks import clock, numbered, patience
+from penstock.ledger import MAKES, Event, require_unbroken, seen_in
+from tasks import clock, host, numbered, patience
 from tasks import events as prefect_events
 from tasks.settings import settings
 from tasks.store import readable_errors, write_atomic
@@ -108,11 +108,11 @@ def append(project: str, make: Callable[[list[Event]], dict[str, Any] | None]) -
                 project=project,
                 by=author(),
                 environment=settings().environment,
-                host=settings().host,
+                host=str(host.own()),
                 id=uuid.uuid4().hex,
                 **fields,
             )
-            if not (_create_shared(event) if settings().shared else _create(event)):
+            if not (_create_shared(event, events) if settings().shared else _create(event)):
                 _ask_again()
                 continue
             prefect_events.tell_of(event)
@@ -128,15 +128,18 @@ def _create(event: Event) -> bool:
     return True
 
 
-def _create_shared(event: Event) -> bool:
+def _create_shared(event: Event, before: list[Event]) -> bool:
     """Likewise, in the shared ledger, with what it refers to uploaded first.
 
-    An answer that got lost is asked for again, and then the number is taken: perhaps by this very event.
+    What an earlier event refers to is there for good. An answer that got lost is asked for again, and then the number
+    is taken: perhaps by this very event.
     """
     from tasks import shared
     from tasks.objects import objects
 
-    shared.publish_record(event.record)
+    new = event.kind in MAKES or event.record not in {one.record for one in before}
+    if new:
+        shared.publish_record(event.record)
     name, content = _name(event.project, event.sequence), event.model_dump_json(indent=1).encode()
     try:
         objects().create(name, content)
@@ -144,6 +147,8 @@ def _create_shared(event: Event) -> bool:
         if objects().read(name) != content:
             return False
     _create(event)  # the copy; the next who reads would fetch it
+    if new:  # nothing happens, unless this machine slept for days in between, and the files were freed meanwhile
+        shared.publish_record(event.record)
     return True
 
 

@@ -4,6 +4,7 @@
     cache/<key>                   what a task made, by its cache key
     ledger/<project>/000001.json  one event each, created once
     reports/..., mlflow/...       where the report of a release is; which MLflow was told of it
+    garbage/...                   what is to be freed, and by whom: see `tasks/shared_garbage.py`
 
 The names are those under a home, so that a plain copy of a home's folders moves them. An object is written whole or
 not at all. Whoever writes one that refers to others writes the others first.
@@ -11,20 +12,29 @@ not at all. Whoever writes one that refers to others writes the others first.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError, StorageError
 from tasks import store
 from tasks.settings import settings
+from tasks.store_endpoint import OF_ACCOUNTS
 
-OF_ACCOUNTS = ("az", "abfs", "abfss")
 BUCKETS = ("s3", "gs", "gcs", *OF_ACCOUNTS)
+
+
+class Entry(NamedTuple):
+    """An object that is there: its size in bytes, and since when (seconds since 1970, by the store's own clock)."""
+
+    name: str
+    size: int
+    modified: float
 
 
 class Objects(Protocol):
@@ -48,6 +58,15 @@ class Objects(Protocol):
 
     def names(self, folder: str) -> list[str]:
         """The names of the objects right under ``folder``, sorted; none where there is no such folder."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Every object below ``folder``, by name; none where there is no such folder."""
+
+    def modified(self, name: str) -> float:
+        """When it was written, or written again: seconds since 1970 by the store's own clock."""
+
+    def delete(self, name: str) -> None:
+        """Away with an object; nothing happens if it is not there."""
 
 
 class Folder:
@@ -97,6 +116,22 @@ class Folder:
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in self._at(folder).glob("[!.]*") if path.is_file())
 
+    def entries(self, folder: str) -> list[Entry]:
+        found = []
+        for at, _, names in os.walk(self._at(folder)):
+            for path in (Path(at, name) for name in names if not name.startswith(".")):
+                with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                    status = path.stat()
+                    found.append(Entry(str(path.relative_to(self._path)), status.st_size, status.st_mtime))
+        return sorted(found)
+
+    def modified(self, name: str) -> float:
+        return self._at(name).stat().st_mtime
+
+    def delete(self, name: str) -> None:
+        with store.readable_errors(self._path):
+            self._at(name).unlink(missing_ok=True)
+
     def _at(self, name: str) -> Path:
         if not self._path.is_dir():
             raise StorageError(
@@ -115,13 +150,6 @@ def objects() -> Objects:
 @functools.lru_cache(maxsize=4)
 def _objects(url: str, _: str) -> Objects:
     parts = urlsplit(url)
-    # `container@account` is how Azure's addresses are written; a password and a query (`?sig=...`) have no place in any
-    if "://" in url and (parts.query or ("@" in parts.netloc and (parts.password or parts.scheme not in OF_ACCOUNTS))):
-        raise ConfigError(
-            "The store's address has credentials in it.",
-            where="PENSTOCK_STORE",
-            next_step="leave them out; the service's own variables and files have them: docs/team.md",
-        )
     if parts.netloc and parts.scheme in BUCKETS:
         from tasks.bucket import bucket
 

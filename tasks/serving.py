@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from penstock import gateway
 from penstock.desired import ENVIRONMENTS, Desired, Server, unused, used, with_server, without_servers
-from penstock.errors import PenstockError, PlatformError, StorageError
+from penstock.errors import PenstockError, StorageError
 from tasks import environments, envoy, gateway_files, locks, ports, release_server, sockets, store, supervision
 from tasks.programs import OWNER, Program, is_written
 from tasks.settings import of_shared_store, settings
@@ -66,8 +66,9 @@ def start(server: Server) -> None:
 def change(edit: Callable[[Desired], Desired], insist: bool = False) -> Desired:
     """Change who answers, and return when every Envoy has it. The servers of the new routes are ready already.
 
-    Raises PlatformError if an Envoy does not take it; then what was desired before is desired again, unless it is to
-    ``insist``: then the warden goes on trying, because what was before must not be gone back to.
+    Raises PlatformError if an Envoy does not take it, StorageError if a file cannot be written; then what was desired
+    before is desired again, unless it is to ``insist``: then the warden goes on trying, because what was before must
+    not be gone back to.
     """
     with locks.exclusive("serving"):
         before = read()
@@ -75,16 +76,47 @@ def change(edit: Callable[[Desired], Desired], insist: bool = False) -> Desired:
         if after == before:
             _route(before)
             return before
-        after = _saved(after)
-        try:
+        after = after.model_copy(update={"revision": before.revision + 1})
+        back = before.model_copy(update={"revision": before.revision + 2})
+        with contextlib.ExitStack() as stack:
+            if not insist:
+                stack.enter_context(_taken_back(back))
+            _write(_file(), after)
             _route(after)
-        except PlatformError:
-            if insist:
-                raise
-            with contextlib.suppress(PenstockError):
-                _route(_saved(before.model_copy(update={"revision": after.revision})))
-            raise
         return after
+
+
+@contextlib.contextmanager
+def _taken_back(back: Desired) -> Iterator[None]:
+    """``back`` is desired again if the block raises. It is written before: a full disk has room for a rename only."""
+    draft = _folder() / "back.json"
+    try:
+        _write(draft, back)
+        try:
+            with store.readable_errors(_folder()):
+                yield
+        except PenstockError as error:
+            _put_back(draft, error)
+            with contextlib.suppress(PenstockError, OSError):
+                _route(back)
+            raise
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _put_back(draft: Path, why: PenstockError) -> None:
+    try:
+        draft.rename(_file())
+    except OSError as error:
+        raise StorageError(
+            f"{why.what} And that change could not be taken back: {error.strerror}.",
+            where=str(_file()),
+            found=why.found,
+            next_step="mend that, then `penstock up`: it makes the change, as it is desired still",
+        ) from why
+    with contextlib.suppress(OSError):
+        store.sync_folder(_folder())
 
 
 def retire(project: str, keep: str = "") -> list[str]:
@@ -158,10 +190,14 @@ def address(environment: str = "production") -> str:
 
 def _saved(desired: Desired) -> Desired:
     saved = desired.model_copy(update={"revision": desired.revision + 1})
-    with store.readable_errors(_file()):
-        _folder().mkdir(parents=True, exist_ok=True)
-        store.write_atomic(_file(), saved.model_dump_json(indent=1).encode())
+    _write(_file(), saved)
     return saved
+
+
+def _write(path: Path, desired: Desired) -> None:
+    with store.readable_errors(path):
+        _folder().mkdir(parents=True, exist_ok=True)
+        store.write_atomic(path, desired.model_dump_json(indent=1).encode())
 
 
 def _run_programs(desired: Desired, *own: Program) -> None:

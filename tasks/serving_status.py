@@ -11,10 +11,9 @@ from penstock.forcing import ended, forced
 from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.traffic import Traffic
-from tasks import clock, envoy, release_server, serving, supervision
+from tasks import clock, envoy, host, release_server, serving, supervision
 from tasks.evidence import counters
 from tasks.model_server import api_key
-from tasks.settings import settings
 
 
 class Serving(Value):
@@ -108,7 +107,7 @@ def standing(events: list[Event]) -> str:
     if version in forced(events):
         health += ", its forced blessing is OVER" if version in ended(events, clock.now().date()) else ", by force"
     serves = ledger.serving(events)
-    place = f" on {serves.host}" if serves is not None and serves.host not in ("", settings().host) else ""
+    place = f" on {serves.host}" if serves is not None and not host.own().wrote(serves.host) else ""
     return f"{version} serves{place} since {ledger.moment(tenure[0].since, seconds=False)} UTC, {health}"
 
 

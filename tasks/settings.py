@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -117,11 +116,6 @@ class Settings(BaseSettings):
         return self.home / "shared" / hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @property
-    def host(self) -> str:
-        """What a shared ledger calls this machine; "" where nothing is shared."""
-        return f"{socket.gethostname()}:{self.home}" if self.shared else ""
-
-    @property
     def predictions(self) -> Path:
         """The prediction log: a folder for each project, in it one for each release."""
         return self.home / "predictions"
@@ -161,11 +155,30 @@ def settings() -> Settings:
         raise ConfigError(
             f"The environment variable {name} is not right: {first['msg']}.", found=repr(first["input"])
         ) from None
+    _require_no_credentials(given.shared)
     own = root / ".penstock"
     if given.environment:
         own = own / "env" / given.env  # what serves there is no business of what serves here
     home = given.home.resolve() if given.home != Path() else own
     return given.model_copy(update={"root": root, "home": home})
+
+
+def _require_no_credentials(address: str) -> None:
+    """Raise ConfigError, which does not show them, if the shared store's address has credentials in it.
+
+    A secret may have a `/` in it, so that what is before an `@` need not look like the part before a host. Azure's
+    addresses may name `container@account`; a query (`?sig=...`) has no place in any.
+    """
+    scheme, _, rest = address.partition("://")
+    before, at, _ = rest.rpartition("@")
+    if "?" in rest or (at and (":" in before or ("/" not in before and scheme not in store_endpoint.OF_ACCOUNTS))):
+        raise ConfigError(
+            "The shared store's address has credentials in it.",
+            where="PENSTOCK_STORE",
+            found=f"{scheme}://...",
+            allowed="s3://bucket/prefix, gs://..., az://..., or the absolute path of a folder",
+            next_step="leave them out; the service's own variables and files have them: docs/team.md",
+        )
 
 
 def variables() -> set[str]:

@@ -12,11 +12,10 @@ from penstock import ledger
 from penstock.desired import Desired, Note, Route, with_route, with_untold
 from penstock.errors import PenstockError, UnreachableError
 from penstock.ledger import Event
-from tasks import locks, patience, serving
+from tasks import host, locks, patience, serving
 from tasks.ended import ended
 from tasks.registry import read_ledger
 from tasks.releases import tell
-from tasks.settings import settings
 from tasks.untold import tell_untold
 
 WHY = "its rollout broke off: the process that led it ended; it gets no more requests"
@@ -53,7 +52,7 @@ def settle(project: str) -> list[Event]:
     serving.change(lambda desired: _without_rollout(desired, project))
     told = tell_untold(project)
     now = serving.read().route("production", project)
-    known = ledger.serving_on(read_ledger(project), settings().host)
+    known = ledger.serving_on(read_ledger(project), host.own())
     if now is not None and (known is None or known.version != now.champion):
         why, before = "found serving: what put it there ended before it could say", known.version if known else ""
         told.append(tell(project, "promoted", now.champion, why, champion=before))

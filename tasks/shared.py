@@ -1,7 +1,9 @@
 """The shared store's files: uploaded before anything refers to them, fetched when asked for, kept here within bounds.
 
 `<home>/store` is each machine's copy. What is known to be in the shared store is remembered (`tasks/known.py`), so that
-it is neither asked for nor uploaded again; what takes too much room here is thrown away (`tasks/copies.py`).
+it is neither asked for nor uploaded again; what takes too much room here is thrown away (`tasks/copies.py`). Files that
+are listed to be freed are written again by whoever is about to refer to them (`tasks/shared_garbage.py` says why that
+is enough).
 
 Only `tasks/store.py`, `tasks/caching.py` and `tasks/ledger_store.py` need to know that there is such a thing.
 """
@@ -17,16 +19,18 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import StorageError
 from penstock.refs import FileRef
-from tasks import copies, known, store
+from tasks import copies, known, listed, store
 from tasks.objects import objects
 from tasks.settings import settings
 
 JOBS = 8
+NOTES = ("cache", "reports", "mlflow")  # folders of small objects, which may name files: garbage collection reads them
 _reads_only: ContextVar[bool] = ContextVar("penstock_reads_only", default=False)
 
 
@@ -45,11 +49,15 @@ def only_read() -> Iterator[None]:
 
 
 def publish(refs: Iterable[FileRef]) -> None:
-    """Upload what the shared store lacks of these. Raises StorageError for one that is neither here nor there."""
+    """Upload what the shared store lacks of these. Raises StorageError for one that is neither here nor there.
+
+    What refers to them has to be written within a day: then nobody frees them before.
+    """
     if _reads_only.get():
         return
-    lacking = _unknown(refs)
-    _at_once(_upload, lacking)
+    lacking, began = _unknown(refs), time.time()
+    going = listed.names() if lacking else {}  # before anything is looked for: what is freed now is on a list, or gone
+    _at_once(partial(_upload, going, began), lacking)
     copies.keep_within_bounds(sum(ref.size for ref in lacking))
 
 
@@ -57,17 +65,20 @@ def publish_record(ref: FileRef) -> None:
     """Upload a JSON record: first every file that it names, then itself."""
     if _reads_only.get():
         raise StorageError("The shared store is only read here.", where=objects().where, found=str(ref))
-    if not _unknown([ref]) or _is_there(ref):
-        return  # then so are the files it names
-    if not store.is_here(ref):
-        raise _gone(ref)
+    require_here(ref)
     publish(_named(json.loads(store.path_of(ref).read_bytes())))
     publish([ref])
 
 
 def has(refs: Iterable[FileRef]) -> bool:
     """Whether the shared store has all of these, of the right size."""
-    return all(_at_once(_is_there, _unknown(refs)))
+    lacking, began = _unknown(refs), time.time()
+    going = listed.names() if lacking else {}
+    there = _at_once(_is_there, lacking)
+    for ref, found in zip(lacking, there, strict=True):
+        if found and _name(ref) not in going:  # of what is about to go, nothing is taken for known
+            known.remember(_name(ref), began)
+    return all(there)
 
 
 def require_here(ref: FileRef) -> None:
@@ -84,7 +95,12 @@ def require_here(ref: FileRef) -> None:
 
 
 def write_note(name: str, content: bytes) -> None:
-    """Write a small object, if it is not known to be there with this very content."""
+    """Write a small object of `NOTES`, if it is not known to be there with this very content.
+
+    So one that is in use is written anew every day: its age says how long nobody has used it.
+    """
+    if name.partition("/")[0] not in NOTES:
+        raise ValueError(f"nobody would look for what {name} refers to")
     if _reads_only.get():
         return
     stamp = f"{name}={hashlib.sha256(content).hexdigest()}"
@@ -130,27 +146,40 @@ def _fetch(ref: FileRef) -> None:
             store.sync_folder(path.parent)
         finally:
             draft.unlink(missing_ok=True)
-    known.remember(_name(ref))
     copies.keep_within_bounds(ref.size)
 
 
-def _upload(ref: FileRef) -> None:
-    if _is_there(ref):
-        return
-    if not store.is_here(ref):
-        raise _gone(ref)
-    objects().upload(_name(ref), store.path_of(ref))
-    known.remember(_name(ref))
+def _upload(going: dict[str, float], began: float, ref: FileRef) -> None:
+    name = _name(ref)
+    if name in going:
+        _keep(ref, going[name])
+    elif not _is_there(ref):
+        if not store.is_here(ref):
+            raise _gone(ref)
+        objects().upload(name, store.path_of(ref))
+    known.remember(name, began)  # what is known of it was known when the lists were read
+
+
+def _keep(ref: FileRef, then: float) -> None:
+    """Write an object again that is listed to be freed, and return when nobody frees it any more.
+
+    Whoever frees says so first, then looks which objects were written again, then frees the others. So: if nobody said
+    so after this one was written, whoever does next finds it written again. Otherwise it may be gone, and is looked at
+    once more when they have ended.
+    """
+    require_here(ref)
+    while True:
+        if not (_is_there(ref) and listed.was_used_again(_name(ref), then)):
+            objects().upload(_name(ref), store.path_of(ref))
+        if not listed.wait_for_sweeper() and _is_there(ref):
+            return
 
 
 def _is_there(ref: FileRef) -> bool:
     try:
-        there = objects().size(_name(ref)) == ref.size
+        return objects().size(_name(ref)) == ref.size
     except FileNotFoundError:
         return False
-    if there:
-        known.remember(_name(ref))
-    return there
 
 
 def _named(value: Any) -> Iterator[FileRef]:

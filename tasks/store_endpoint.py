@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
+OF_ACCOUNTS = ("az", "abfs", "abfss")  # Azure's: a container of a storage account
+
 # what a program that is kept alive is told of it; secrets are in the environment of whoever started it
 OPEN = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE",
@@ -24,7 +26,7 @@ def endpoint(url: str) -> str:
     scheme = urlsplit(url).scheme
     if scheme in ("gs", "gcs"):
         return os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if scheme in ("az", "abfs", "abfss"):
+    if scheme in OF_ACCOUNTS:
         parts = connection_parts(os.environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
         named = [parts[name] for name in ("AccountName", "BlobEndpoint", "EndpointSuffix") if name in parts]
         return " ".join(named) or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")

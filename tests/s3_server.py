@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from tests.loopback import free_port
@@ -36,10 +37,24 @@ def serve(port: int) -> None:
     def application(environ, start_response):
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return inner(environ, start_response)
+        if environ["REQUEST_METHOD"] == "AGE":
+            return _made_older(environ["PATH_INFO"].lstrip("/"), environ["QUERY_STRING"], start_response)
         with writing:
             return list(inner(environ, start_response))
 
     run_simple("127.0.0.1", port, application, threaded=True)
+
+
+def _made_older(prefix: str, days: str, start_response):
+    """What no server does on request: days go by for what is below a prefix, so that a test need not wait for them."""
+    from moto.s3.models import s3_backends
+
+    for backend in [backend for account in s3_backends.values() for backend in account.values()]:
+        for name, key in backend.buckets[BUCKET].keys.items() if BUCKET in backend.buckets else ():
+            if name.startswith(prefix):
+                key.last_modified -= timedelta(days=float(days))
+    start_response("200 OK", [("Content-Length", "0")])
+    return [b""]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,13 +16,17 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 FILE = FileRef(name="f", sha256="0" * 64, size=1)
 
 
+def sha256_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def history(*said: tuple[str, str]) -> list[Event]:
     """Events a day apart. A candidate's record is named by its version, a rejection's by its number."""
     return [
         Event(
             sequence=number, time=(START + timedelta(days=number)).isoformat(), kind=kind, project="tiny",
             version=version, identity=version or f"i{number}", by="me", reason="", facts={},
-            record=FileRef(name="record.json", sha256=(version or f"r{number}").ljust(64, "0"), size=1),
+            record=FileRef(name="record.json", sha256=sha256_of(version or f"r{number}"), size=1),
         )
         for number, (kind, version) in enumerate(said, 1)
     ]  # fmt: skip
@@ -29,13 +34,13 @@ def history(*said: tuple[str, str]) -> list[Event]:
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2_592_000), ("12h", 43_200), ("1.5w", 907_200)])
 def test_an_age_is_read(text, seconds):
-    assert seconds_of(text) == seconds
+    assert seconds_of(text, "--older-than") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-1d", "30 days", "1m"])
 def test_what_is_no_age_is_refused(text):
     with pytest.raises(ConfigError, match="no age"):
-        seconds_of(text)
+        seconds_of(text, "--older-than")
 
 
 def test_what_serves_what_a_rollback_leads_to_and_what_runs_are_protected():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -30,6 +31,22 @@ def test_nothing_can_be_kept_too(store_of, tmp_path):
     store_of.write("empty", b"")
     store_of.download("empty", tmp_path / "out")
     assert (store_of.read("empty"), store_of.size("empty"), (tmp_path / "out").read_bytes()) == (b"", 0, b"")
+
+
+def test_all_that_is_there_is_listed_and_what_is_deleted_is_gone(store_of):
+    began = time.time()
+    for name in ("a/b/c.json", "a/d", "ab/e"):
+        store_of.write(name, b"one")
+    found = store_of.entries("a")
+    assert [(entry.name, entry.size) for entry in found] == [("a/b/c.json", 3), ("a/d", 3)]
+    assert all(abs(entry.modified - began) < 60 for entry in found)
+    assert abs(store_of.modified("a/d") - found[1].modified) < 1.0
+    assert store_of.entries("nothing") == []
+    store_of.delete("a/d")
+    store_of.delete("a/d")
+    assert [entry.name for entry in store_of.entries("a")] == ["a/b/c.json"]
+    with pytest.raises(FileNotFoundError):
+        store_of.modified("a/d")
 
 
 def test_files_come_back_as_they_went(store_of, tmp_path):
@@ -116,6 +133,24 @@ def test_addresses_that_are_none(use_store, url):
         objects()
     assert caught.value.where == "PENSTOCK_STORE"
     assert "hunter2" not in caught.value.text()
+
+
+@pytest.mark.parametrize("url", [
+    "s3://ANN1:hunter2@team/x", "s3://ANN1:hunt/er2@team/x", "s3://hunter2@team", "s3://ANN1:hunt@er2@team/x/y",
+    "s3://ANN1/er2:hunter2@team", "file://ANN1:hunter2@/mnt/team",
+])  # fmt: skip
+def test_credentials_in_an_address_are_refused_by_words_that_do_not_show_them(use_store, url):
+    use_store(url)
+    with pytest.raises(ConfigError, match="credentials in it") as caught:
+        settings()
+    assert caught.value.where == "PENSTOCK_STORE"
+    assert not [part for part in ("ANN1", "hunt", "er2") if part in caught.value.text()]
+
+
+@pytest.mark.parametrize("url", ["s3://team/people/ann@home", "/mnt/team@work/a:b", "file:///mnt/team@work"])
+def test_an_at_sign_elsewhere_is_none(use_store, url):
+    use_store(url)
+    assert settings().shared == url
 
 
 def test_no_credentials(s3, use_store, monkeypatch):

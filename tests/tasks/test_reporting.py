@@ -137,7 +137,7 @@ def release(passed: bool = True, number: int = 3) -> Release:
         version=f"night_flights-v{number}" if passed else "",
         verdict="blessed" if passed else "rejected",
         identity="i" * 64,
-        record=FileRef(name="record.json", sha256="r" * 64, size=1),
+        record=FileRef(name="record.json", sha256="e" * 64, size=1),
         sequence=number,
         new=True,
     )

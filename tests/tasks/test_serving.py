@@ -250,3 +250,36 @@ def test_converging_does_not_stop_what_a_deploy_starts_meanwhile(tiny, monkeypat
     # the warden, now that nobody deploys any more, stops what is not needed
     until(lambda: serving.read().servers.keys() == {"tiny-v1"})
     assert settled("tiny") == []
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_disk_that_fills_up_after_the_file_was_written_takes_the_change_back(tiny, monkeypatch, renames):
+    """The change is desired already, and nothing can be written any more: neither for Envoy, nor what was before."""
+    serves("tiny-v1")
+    assert settled("tiny") == []
+    before, write, rename = serving.read(), os.fsync, Path.rename
+
+    def full(descriptor: int) -> None:
+        if serving.read() != before:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(descriptor)
+
+    def stuck(self: Path, target: Path) -> Path:
+        if self.name == "back.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr("tasks.store.os.fsync", full)
+    if not renames:
+        monkeypatch.setattr(Path, "rename", stuck)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        serving.change(lambda desired: with_route(desired, "staging", "tiny", None))
+    assert ("could not be taken back" in caught.value.what) is not renames
+    assert (serving.read().staging == before.staging) is renames
+    assert answering("tiny") == "tiny-v1"
+    monkeypatch.undo()
+    assert not (tiny.home / "serving" / "back.json").exists()
+    if not renames:  # as it is desired still, it is done
+        serving.change(lambda desired: desired)
+        assert "tiny" not in serving.read().staging
+    assert settled("tiny") == []

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
+from penstock.desired import Desired, Server, with_server
 from penstock.errors import StorageError
-from tasks import copies, shared, store
+from penstock.release_config import LogConfig
+from tasks import copies, listed, patience, serving, shared, store
 from tasks.objects import objects
+from tasks.registry import register
+from tasks.releases import tell
 from tasks.settings import settings
+from tests.candidates import made
+from tests.conftest import TINY
 
 
 @pytest.fixture
@@ -118,6 +125,71 @@ def test_copies_are_bounded_and_what_only_we_have_is_kept(machine, monkeypatch):
     assert store.path_of(only_here).exists()
     assert store.intact(*refs, only_here)
     assert store.read_bytes(refs[1]) == bytes([1]) * 1000
+
+
+@pytest.fixture
+def full(machine, monkeypatch):
+    """Have everything be old, and more than there may be."""
+
+    def make() -> None:
+        for path in settings().store.glob("??/*"):
+            os.utime(path, (1_700_000_000, path.stat().st_mtime))
+        monkeypatch.setenv("PENSTOCK_CACHE_GB", "0.000000001")
+        settings.cache_clear()
+        monkeypatch.setattr(copies, "_until_next_look", 0)
+        copies.keep_within_bounds(1)
+
+    return make
+
+
+@pytest.mark.parametrize("how", ["lost", "other", "listed"])
+def test_a_copy_goes_only_if_the_shared_store_has_it_now(full, how):
+    ref, other = store.put_bytes(b"precious", "x.bin"), store.put_bytes(b"other", "x.bin")
+    shared.publish([ref, other])
+    if how == "lost":
+        lose(ref)
+    elif how == "other":
+        objects().write(shared._name(ref), b"half of it")
+    else:
+        going = listed.List(objects={shared._name(ref): 1.0})
+        objects().write(f"{listed.FOLDER}/000001.json", going.model_dump_json().encode())
+    full()
+    assert store.path_of(ref).exists()
+    assert not store.path_of(other).exists()
+    assert objects().read(shared._name(ref)) == b"precious"
+
+
+def test_no_copy_goes_while_the_store_is_away(network, use_store, tmp_path, full):
+    use_store(f"s3://team/{tmp_path.name}-away")
+    ref = store.put_bytes(b"precious", "x.bin")
+    shared.publish([ref])
+    network.become("refused")
+    with patience.within(0.2):
+        full()
+    assert store.path_of(ref).exists()
+
+
+def test_what_serves_what_a_rollback_leads_to_and_what_only_we_name_stays(machine, full, tmp_path):
+    shutil.copytree(TINY / "configs", tmp_path / "configs")
+    found = {}
+    for version in ("tiny-v1", "tiny-v2", "tiny-v3"):
+        package = made(version).package.model_copy(update={"bento": store.put_bytes(version.encode(), "bento.tar")})
+        register(made(version).model_copy(update={"package": package}))
+        found[version] = package
+    tell("tiny", "promoted", "tiny-v1", "")
+    tell("tiny", "healthy", "tiny-v1", "")
+    serving._saved(with_server(Desired(), Server(
+        version="tiny-v2", project="tiny", package=found["tiny-v2"], max_body_bytes=1, log=LogConfig(), workers=1,
+        memory_mb=1,
+    )))  # fmt: skip
+    window, result = store.put_bytes(b"rows of a window", "x.parquet"), store.put_bytes(b"a result", "x.parquet")
+    shared.publish([window, result, *(package.bento for package in found.values())])
+    store.write_atomic(settings().home / "windows" / "tiny" / "000001.json", window.model_dump_json().encode())
+    full()
+    here = [store.path_of(found[version].bento).exists() for version in sorted(found)]
+    assert here == [True, True, False]
+    assert [store.path_of(ref).exists() for ref in (window, result)] == [True, False]
+    assert store.intact(found["tiny-v3"].bento, result)
 
 
 def lose(ref) -> None:

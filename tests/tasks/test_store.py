@@ -6,8 +6,10 @@ import errno
 import os
 
 import pytest
+from pydantic import ValidationError
 
 from penstock.errors import StorageError
+from penstock.refs import FileRef
 from tasks import store
 
 
@@ -93,3 +95,9 @@ def test_a_hash_is_remembered_until_the_file_changes(checkout):
     assert store.remembered("test", path, compute) == store.remembered("test", path, compute) == 1
     path.write_bytes(b"two!")
     assert store.remembered("test", path, compute) == 2
+
+
+@pytest.mark.parametrize("sha256", ["", "../../etc/passwd", "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n"])
+def test_a_name_that_is_no_hash_names_no_file(sha256):
+    with pytest.raises(ValidationError, match="sha256"):
+        FileRef(name="x.bin", sha256=sha256, size=1)
