@@ -106,7 +106,7 @@ def require_workers(client: Client, count: int) -> list[str]:
     """
     end = time.monotonic() + PATIENCE
     while True:
-        with _lost("to look for workers"):
+        with lost("to look for workers"):
             busy = client.processing()
         if len(busy) >= count:
             return sorted(busy, key=lambda address: (len(busy[address]), address))
@@ -123,33 +123,57 @@ def require_workers(client: Client, count: int) -> list[str]:
 
 def gathered(client: Client, futures: Sequence[Future[Any]], what: str) -> list[Any]:
     """The futures' results in their order. Raises the first error, and has cancelled the others then."""
-    from distributed import wait
-
     pending, idle = set(futures), time.monotonic()
-    try:
+    with cancelling(client, futures):
         while pending:
-            with _lost(what):
-                try:
-                    done, pending = wait(pending, timeout=LOOK, return_when="FIRST_COMPLETED")
-                except TimeoutError:
-                    done = set()
-                errors = [error for future in done if (error := future.exception())]
-                if done or client.processing():
-                    idle = time.monotonic()
-            if errors:
-                raise _in_words(errors[0], what)
+            done, pending = first_done(pending, LOOK, what)
+            for error in errors_of(done, what):
+                raise error
+            if done or present(client, what):
+                idle = time.monotonic()
             if time.monotonic() - idle > PATIENCE:
                 raise ClusterError(
                     f"The cluster has no workers any more: {what} is not done.",
                     where=f"PENSTOCK_DASK={settings().dask}",
                     next_step=f"dask worker {settings().dask}; then run the command again: what was finished is kept",
                 )
-        with _lost(what):
+        with lost(what):
             return list(client.gather(list(futures)))
+
+
+@contextlib.contextmanager
+def cancelling(client: Client, futures: Iterable[Future[Any]]) -> Iterator[None]:
+    """Cancel the futures, so that no worker begins with them any more, if the block does not end well."""
+    try:
+        yield
     except BaseException:
         with contextlib.suppress(Exception):
             client.cancel(list(futures), force=True)
         raise
+
+
+def first_done(pending: set[Future[Any]], seconds: float, what: str) -> tuple[set[Future[Any]], set[Future[Any]]]:
+    """(those that are done, those that are not), when one is done or so many seconds have passed."""
+    from distributed import wait
+
+    with lost(what):
+        try:
+            done, left = wait(pending, timeout=seconds, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            return set(), pending
+        return done, left
+
+
+def errors_of(done: Iterable[Future[Any]], what: str) -> list[BaseException]:
+    """What pieces have raised, as it is; in our words, if it is about the cluster."""
+    with lost(what):
+        return [_in_words(error, what) for future in done if (error := future.exception())]
+
+
+def present(client: Client, what: str) -> set[str]:
+    """The addresses of the workers that the cluster has."""
+    with lost(what):
+        return set(client.nthreads())
 
 
 def see(results: Any) -> None:
@@ -196,7 +220,7 @@ def _module(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def _lost(what: str) -> Iterator[None]:
+def lost(what: str) -> Iterator[None]:
     """A scheduler that goes away meanwhile, in words."""
     try:
         yield

@@ -43,17 +43,22 @@ def do(function: Callable[[Any], Any], item: Any, asked: Asked) -> Any:
 
     Raises ClusterError when it is not, or does not; whatever ``function`` raises.
     """
-    require(function.__module__, file_refs(item), asked)
+    see(function.__module__, item, asked)
     result = function(item)
+    publish(result)
+    return result
+
+
+def publish(result: Any) -> None:
+    """Let others see the files that were made here, where a store is shared."""
     if settings().shared:
         from tasks import shared
 
         shared.publish(file_refs(result))
-    return result
 
 
-def require(module: str, refs: Any, asked: Asked) -> None:
-    """Raise ClusterError unless this process can do what ``module`` says with these files."""
+def see(module: str, item: Any, asked: Asked) -> None:
+    """Raise ClusterError unless this process is as is asked, for ``module``, and sees every file of ``item``."""
     found = made(module)
     differ = [f"{name} {there} there, {here} here" for name, here, there in _pairs(asked.made, found) if here != there]
     if differ:
@@ -63,7 +68,7 @@ def require(module: str, refs: Any, asked: Asked) -> None:
             found="; ".join(differ),
             next_step="install the same versions and the same commit of Penstock there, and start the worker again",
         )
-    for ref in refs:
+    for ref in file_refs(item):
         _see(ref, asked.files)
 
 

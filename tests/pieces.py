@@ -7,6 +7,9 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
+from xgboost.collective import Op, allreduce
+
 from penstock.errors import DataError
 from penstock.refs import FileRef
 from tasks import store
@@ -50,3 +53,19 @@ def waits(flag: str) -> None:
     Path(flag).touch()
     while Path(flag).exists():
         time.sleep(0.05)
+
+
+def running(dask_worker) -> int:
+    """How many pieces the worker is doing; to be sent by `Client.run`."""
+    return len(dask_worker.active_threads)
+
+
+def summed(number: int, tell) -> float:
+    """The numbers of all parts, added up again and again; part 1 breaks off."""
+    total = 0.0
+    for step in range(1000):
+        if number == 1 and step == 50:
+            raise DataError("Part 1 cannot go on.")
+        total = float(allreduce(np.array([float(number)]), Op.SUM)[0])
+        tell(total)
+    return total
