@@ -61,8 +61,11 @@ def spread(function: Callable[[Item], Result], items: Iterable[Item], *, what: s
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[Client]:
-    """A client of the scheduler. Raises ClusterError where there is none, or its package is not installed."""
+def connected(seconds: float | None = None) -> Iterator[Client]:
+    """A client of the scheduler, which may take so long to answer.
+
+    Raises ClusterError if it does not, or its package is not installed.
+    """
     try:
         from distributed import Client
     except ImportError:
@@ -74,7 +77,7 @@ def connected() -> Iterator[Client]:
     for name in ("distributed", "distributed.client"):  # what it has to say of a lost connection is said in our words
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = Client(settings().dask, timeout=CONNECT, set_as_default=False, name="penstock")
+        client = Client(settings().dask, timeout=seconds or CONNECT, set_as_default=False, name="penstock")
     except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:  # ValueError: no such kind of address
         raise ClusterError(
             "The Dask scheduler does not answer.",
@@ -96,7 +99,7 @@ def asks(module: str, pieces: Any) -> cluster_piece.Asked:
         from tasks import shared
 
         shared.publish(file_refs(pieces))
-    return cluster_piece.Asked(made=cluster_piece.made(module), files=cluster_piece.files())
+    return cluster_piece.asked(module)
 
 
 def require_workers(client: Client, count: int) -> list[str]:

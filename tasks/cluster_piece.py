@@ -59,8 +59,7 @@ def publish(result: Any) -> None:
 
 def see(module: str, item: Any, asked: Asked) -> None:
     """Raise ClusterError unless this process is as is asked, for ``module``, and sees every file of ``item``."""
-    found = made(module)
-    differ = [f"{name} {there} there, {here} here" for name, here, there in _pairs(asked.made, found) if here != there]
+    differ = differences(asked.made, made(module))
     if differ:
         raise ClusterError(
             "A worker of the cluster is not what asks it for work: its results would not be the same.",
@@ -80,6 +79,10 @@ def made(module: str) -> Made:
         libraries={name: _version(name) for name in LIBRARIES},
         code=hashlib.sha256(json.dumps(closure(module), sort_keys=True).encode()).hexdigest()[:12],
     )
+
+
+def asked(module: str) -> Asked:
+    return Asked(made=made(module), files=files())
 
 
 def files() -> str:
@@ -111,9 +114,11 @@ def _see(ref: FileRef, theirs: str) -> None:
     )
 
 
-def _pairs(here: Made, there: Made) -> list[tuple[str, str, str]]:
+def differences(here: Made, there: Made) -> list[str]:
+    """In what a worker ``there`` is another than who asks it ``here``, in words."""
     libraries = [(name, version, there.libraries.get(name, "none")) for name, version in here.libraries.items()]
-    return [("Python", here.python, there.python), *libraries, ("Penstock's code", here.code, there.code)]
+    pairs = [("Python", here.python, there.python), *libraries, ("Penstock's code", here.code, there.code)]
+    return [f"{name} {theirs} there, {ours} here" for name, ours, theirs in pairs if ours != theirs]
 
 
 def _version(name: str) -> str:

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tasks.steps import listeners
 from tests.s3_server import free_port
 from tests.waiting import PATIENCE
 
@@ -45,6 +47,16 @@ class Cluster:
         with Client(self.address, set_as_default=False, timeout=PATIENCE) as client:
             client.wait_for_workers(count, timeout=PATIENCE)
             return sorted(client.processing())
+
+    def kill_busy_worker(self) -> int:
+        """Kill one of the workers that have something to do; its process."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False, timeout=PATIENCE) as client:
+            busy = [address for address, keys in client.processing().items() if keys]
+            process: int = client.run(os.getpid)[max(busy)]
+        os.kill(process, signal.SIGKILL)
+        return process
 
     def stop(self) -> None:
         for process in [*self.workers, self.scheduler]:
@@ -84,3 +96,23 @@ def dask_cluster(folder: Path, workers: int, **environment: str) -> Iterator[Clu
         yield cluster
     finally:
         cluster.stop()
+
+
+@contextlib.contextmanager
+def at_round(number: int, do: Callable[[], object]) -> Iterator[None]:
+    """While the block trains: ``do`` something, in a thread of its own, once it has told of that round."""
+    seen = threading.Event()
+
+    def listen(event) -> None:
+        if event.state == "progress" and int(event.summary.split()[1]) >= number:
+            seen.set()
+
+    thread = threading.Thread(target=lambda: seen.wait(PATIENCE) and do())
+    listeners.append(listen)
+    thread.start()
+    try:
+        yield
+    finally:
+        listeners.remove(listen)
+        thread.join()
+    assert seen.is_set(), "training has ended before"

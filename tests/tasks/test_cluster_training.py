@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -18,7 +15,7 @@ from tasks.settings import settings
 from tasks.steps import listeners
 from tasks.training import train_model
 from tests import pieces
-from tests.dask_cluster import dask_cluster
+from tests.dask_cluster import at_round, dask_cluster
 from tests.trained import Trained
 from tests.waiting import PATIENCE, until
 
@@ -76,32 +73,6 @@ def use(monkeypatch):
     return point
 
 
-@pytest.fixture
-def at_round():
-    """``at_round(number, do)``: do something, in a thread of its own, once training has told of that round."""
-    threads = []
-
-    def call(number: int, do) -> None:
-        seen = threading.Event()
-
-        def listen(event) -> None:
-            if event.state == "progress" and int(event.summary.split()[1]) >= number:
-                seen.set()
-
-        def wait() -> None:
-            if seen.wait(PATIENCE):
-                do()
-
-        listeners.append(listen)
-        threads.append((threading.Thread(target=wait), listen))
-        threads[-1][0].start()
-
-    yield call
-    for thread, listen in threads:
-        thread.join()
-        listeners.remove(listen)
-
-
 def test_shares_are_all_rows_in_order_and_none_is_empty(home):
     frame = pl.DataFrame({"a": range(1000)})
     home.mkdir()
@@ -153,27 +124,23 @@ def test_class_weights_count(data, workers, use):
     assert data.train(class_weights="balanced") != data.train()
 
 
-def test_a_worker_that_is_killed_is_done_without_as_long_as_there_are_enough(data, place, use, at_round, monkeypatch):
+def test_a_worker_that_is_killed_is_done_without_as_long_as_there_are_enough(data, place, use, monkeypatch):
     home = {"PENSTOCK_HOME": str(place / "home"), "PENSTOCK_ROOT": str(place)}
     long = {"rounds": 2000, "early_stopping_rounds": 2000}
     killed = []
-
-    def kill() -> None:
-        with cluster.connected() as client:
-            busy = {address for address, keys in client.processing().items() if keys}
-            killed.append(client.run(os.getpid)[max(busy)])
-        os.kill(killed[-1], signal.SIGKILL)
-
     with dask_cluster(place / "killed", 3, **home) as found:
+
+        def kill() -> None:
+            killed.append(found.kill_busy_worker())
+
         use(found.address)
-        at_round(100, kill)
-        model = data.train(**long)
+        with at_round(100, kill):
+            model = data.train(**long)
         assert [worker.pid for worker in found.workers if worker.poll() is not None] == killed
         assert model == data.train(**long)
 
         monkeypatch.setattr(cluster, "PATIENCE", 1.0)
-        at_round(100, kill)
-        with pytest.raises(ClusterError, match="too few workers") as raised:
+        with at_round(100, kill), pytest.raises(ClusterError, match="too few workers") as raised:
             data.train(rounds=LONG, early_stopping_rounds=LONG)
         assert raised.value.found == "1 of 2" and f"dask worker {found.address}" in raised.value.next_step
         found.start_worker()
@@ -181,12 +148,12 @@ def test_a_worker_that_is_killed_is_done_without_as_long_as_there_are_enough(dat
         assert data.train() == data.model
 
 
-def test_a_scheduler_that_is_killed_ends_it_and_another_at_its_address_goes_on(data, place, use, at_round):
+def test_a_scheduler_that_is_killed_ends_it_and_another_at_its_address_goes_on(data, place, use):
     home = {"PENSTOCK_HOME": str(place / "home"), "PENSTOCK_ROOT": str(place)}
     with dask_cluster(place / "scheduler", 2, **home) as found:
         use(found.address)
-        at_round(100, lambda: found.kill(found.scheduler))
-        with pytest.raises(ClusterError, match="connection to the Dask scheduler was lost"):
+        lost = pytest.raises(ClusterError, match="connection to the Dask scheduler was lost")
+        with at_round(100, lambda: found.kill(found.scheduler)), lost:
             data.train(rounds=LONG, early_stopping_rounds=LONG)
         for worker in found.workers:
             worker.wait(PATIENCE)  # without a scheduler they end, in the midst of training
