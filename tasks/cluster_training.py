@@ -14,6 +14,7 @@ from penstock.refs import Model, Splits, Value
 from penstock.train_config import TrainConfig
 from tasks import collective
 from tasks.batches import Share
+from tasks.collective_part import Tell
 from tasks.fitting import Progress, fit_rows, keep
 from tasks.settings import settings
 
@@ -47,7 +48,7 @@ def train_together(
     return made
 
 
-def train_shard(shard: Shard, tell: collective.Tell) -> Model | None:
+def train_shard(shard: Shard, tell: Tell) -> Model | None:
     """In a worker, beside the others: what they train together, from the first of them, and nothing from the others."""
     from distributed import get_worker
 

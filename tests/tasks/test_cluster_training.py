@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -73,6 +74,22 @@ def use(monkeypatch):
     return point
 
 
+@contextlib.contextmanager
+def heard(name: str):
+    """The events of a step's name that the block emits."""
+    events = []
+
+    def listen(event) -> None:
+        if event.name == name:
+            events.append(event)
+
+    listeners.append(listen)
+    try:
+        yield events
+    finally:
+        listeners.remove(listen)
+
+
 def test_shares_are_all_rows_in_order_and_none_is_empty(home):
     frame = pl.DataFrame({"a": range(1000)})
     home.mkdir()
@@ -134,8 +151,9 @@ def test_a_worker_that_is_killed_is_done_without_as_long_as_there_are_enough(dat
             killed.append(found.kill_busy_worker())
 
         use(found.address)
-        with at_round(100, kill):
+        with at_round(100, kill), heard("dask") as told:
             model = data.train(**long)
+        assert "went away; training begins again" in told[0].summary
         assert [worker.pid for worker in found.workers if worker.poll() is not None] == killed
         assert model == data.train(**long)
 
