@@ -16,6 +16,7 @@ from tasks import cluster_piece
 Tell = Callable[[Any], None]  # sends a small value to whoever waits; ends the part where nobody does any more
 
 MEET = 120  # seconds in which the parts have to find one another
+RETRY = 1  # the tracker is there before anybody looks for it; one that is gone is not waited for at the end
 OFTEN = 0.25  # seconds between what is sent of a part's progress
 
 
@@ -43,7 +44,8 @@ def part(function: Any, item: Any, place: tuple[int, int], topic: str, tracker: 
         if tracker is None:
             tracker = stack.enter_context(_tracker(worker.address, place[1]))
             worker.log_event(topic, ("tracker", tracker))
-        with _parted(worker.address), collective.CommunicatorContext(**tracker, dmlc_task_id=f"{place[0]:06}"):
+        among = {**tracker, "dmlc_task_id": f"{place[0]:06}", "dmlc_retry": RETRY}
+        with _parted(worker.address), collective.CommunicatorContext(**among):
             made = function(item, tell)
     cluster_piece.publish(made)
     return made
