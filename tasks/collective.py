@@ -81,6 +81,7 @@ def _once(client: Client, function: Any, items: Sequence[Any], what: str, heard:
             workers=[workers[number]],
             allow_other_workers=False,
             pure=False,
+            priority=1,  # before the pieces of others that wait for the same worker: parts wait for one another
         )
         futures.append(future)
         return future
@@ -152,7 +153,10 @@ def _reserved(workers: list[str], what: str) -> Iterator[None]:
         for address in sorted(workers):
             lock = Lock(f"penstock-{address}")
             with cluster.lost(what):
-                lock.acquire()
+                if not lock.acquire(timeout=cluster.LOOK):
+                    text = f"{what} waits for {address}, which trains another model"
+                    steps.emit(steps.StepEvent(name="dask", state="progress", summary=text))
+                    lock.acquire()
             stack.callback(_release, lock)
         yield
 

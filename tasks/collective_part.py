@@ -15,7 +15,7 @@ from tasks import cluster_piece
 
 Tell = Callable[[Any], None]  # sends a small value to whoever waits; ends the part where nobody does any more
 
-MEET = 120  # seconds in which the parts have to find one another
+MEET = 300  # seconds in which the parts have to find one another: a worker may be in the midst of something else
 RETRY = 1  # the tracker is there before anybody looks for it; one that is gone is not waited for at the end
 OFTEN = 0.25  # seconds between what is sent of a part's progress
 

@@ -104,7 +104,7 @@ def at_round(number: int, do: Callable[[], object]) -> Iterator[None]:
     seen = threading.Event()
 
     def listen(event) -> None:
-        if event.state == "progress" and int(event.summary.split()[1]) >= number:
+        if (event.name, event.state) == ("train model", "progress") and int(event.summary.split()[1]) >= number:
             seen.set()
 
     thread = threading.Thread(target=lambda: seen.wait(PATIENCE) and do())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -136,6 +137,19 @@ def test_other_task_types(checkout, share_home, workers, use, monkeypatch, task)
     assert data.metrics(data.train())[name] == pytest.approx(data.metrics(data.model)[name], abs=0.03)
 
 
+def test_workers_with_homes_of_their_own_and_a_shared_store(data, tmp_path, use, monkeypatch):
+    (tmp_path / "team").mkdir()
+    monkeypatch.setenv("PENSTOCK_STORE", str(tmp_path / "team"))
+    with dask_cluster(tmp_path / "dask", 0, PENSTOCK_STORE=str(tmp_path / "team"), PENSTOCK_ROOT=str(tmp_path)) as found:
+        for name in ("one", "other"):
+            found.start_worker(PENSTOCK_HOME=str(tmp_path / name))
+        use(found.address)
+        made = data.train()
+        assert len(store.read_json(made.history)["validation"]) == made.rounds
+        for name in ("one", "other"):
+            assert list((tmp_path / name / "store").rglob(f"{data.splits.train.sha256}*"))
+
+
 def test_class_weights_count(data, workers, use):
     use(workers.address)
     assert data.train(class_weights="balanced") != data.train()
@@ -199,11 +213,28 @@ def test_whoever_is_interrupted_leaves_no_work_behind(data, workers, use):
         until(lambda: not any(client.run(pieces.running).values()))
 
 
-def test_two_at_once_wait_for_each_other(data, workers, use):
-    use(workers.address)
+def test_whoever_wants_workers_that_train_waits_for_them(data, workers, use):
+    use(workers.address, shards=3)
     alone = data.train()
-    with ThreadPoolExecutor(2) as pool:
-        assert [each.result() for each in [pool.submit(data.train) for _ in range(2)]] == [alone, alone]
+    begun, waited = threading.Event(), threading.Event()
+
+    def listen(event) -> None:
+        if event.name == "dask" and "which trains another model" in event.summary:
+            waited.set()
+        elif event.state == "progress" and threading.current_thread() is not threading.main_thread():
+            begun.set()
+            if waited.is_set():
+                raise KeyboardInterrupt
+
+    listeners.append(listen)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(data.train, rounds=LONG, early_stopping_rounds=LONG)
+            assert begun.wait(PATIENCE)
+            assert data.train() == alone
+            assert isinstance(other.exception(), KeyboardInterrupt)
+    finally:
+        listeners.remove(listen)
 
 
 def test_an_error_of_training_comes_back_as_it_was(data, workers, use):
