@@ -140,7 +140,8 @@ def test_other_task_types(checkout, share_home, workers, use, monkeypatch, task)
 def test_workers_with_homes_of_their_own_and_a_shared_store(data, tmp_path, use, monkeypatch):
     (tmp_path / "team").mkdir()
     monkeypatch.setenv("PENSTOCK_STORE", str(tmp_path / "team"))
-    with dask_cluster(tmp_path / "dask", 0, PENSTOCK_STORE=str(tmp_path / "team"), PENSTOCK_ROOT=str(tmp_path)) as found:
+    shared = {"PENSTOCK_STORE": str(tmp_path / "team"), "PENSTOCK_ROOT": str(tmp_path)}
+    with dask_cluster(tmp_path / "dask", 0, **shared) as found:
         for name in ("one", "other"):
             found.start_worker(PENSTOCK_HOME=str(tmp_path / name))
         use(found.address)
