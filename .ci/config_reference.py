@@ -32,36 +32,30 @@ allowed. `penstock schema` prints the same as JSON Schema. This page is made by 
 """
 
 
+PARTS: dict[str, dict[str, type[BaseModel]]] = {  # what a section has within, by its key
+    "data": {"data.source": SourceConfig, "data.source.sql": SqlConfig},
+    "features": {"features.derive.NAME": Derived, "features.python": PythonFeatures},
+    "tune": {"A parameter of tune.space": Dimension},
+    "behaviour": {f"behaviour.NAME.{part.__name__.lower()}": part for part in (Direction, Invariance, Example)},
+    "gate": {"A bound": Bound, "gate.fairness": FairnessRule},
+}
+
+
 def page() -> str:
     parts = [HEAD, _table(Project)]
     for name, field in Project.model_fields.items():
         section = without_none(field.annotation)
         if name == "behaviour":
-            parts += [f"## behaviour.NAME\n\n{inspect.cleandoc(BehaviourTest.__doc__ or '')}\n", _table(BehaviourTest)]
-            for part in (Direction, Invariance, Example):
-                title = f"behaviour.NAME.{part.__name__.lower()}"
-                parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            parts += [f"## {name}\n\n{(section.__doc__ or '').strip()}\n", _table(section)]
-            if name == "data":
-                for title, part in (("data.source", SourceConfig), ("data.source.sql", SqlConfig)):
-                    parts += [f"### {title}\n\n{inspect.cleandoc(part.__doc__ or '')}\n", _table(part)]
-            if name == "features":
-                parts += [f"### features.derive.NAME\n\n{inspect.cleandoc(Derived.__doc__ or '')}\n", _table(Derived)]
-                doc = inspect.cleandoc(PythonFeatures.__doc__ or "")
-                parts += [f"### features.python\n\n{doc}\n", _table(PythonFeatures)]
-            if name == "tune":
-                parts += [
-                    f"### A parameter of tune.space\n\n{inspect.cleandoc(Dimension.__doc__ or '')}\n",
-                    _table(Dimension),
-                ]
-            if name == "gate":
-                parts += [f"### A bound\n\n{(Bound.__doc__ or '').strip()}\n", _table(Bound)]
-                parts += [
-                    f"### gate.fairness\n\n{inspect.cleandoc(FairnessRule.__doc__ or '')}\n",
-                    _table(FairnessRule),
-                ]
+            parts += _part("## behaviour.NAME", BehaviourTest)
+        elif isinstance(section, type) and issubclass(section, BaseModel):
+            parts += _part(f"## {name}", section)
+        for title, part in PARTS.get(name, {}).items():
+            parts += _part(f"### {title}", part)
     return "\n".join(parts)
+
+
+def _part(title: str, section: type[BaseModel]) -> list[str]:
+    return [f"{title}\n\n{inspect.cleandoc(section.__doc__ or '')}\n", _table(section)]
 
 
 def _table(section: type[BaseModel]) -> str:

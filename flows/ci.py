@@ -15,13 +15,12 @@ from flows.release import Released
 from penstock.ci_found import ChecksFound, DataFound, Failed, ProjectCheck, Step, TrainFound
 from penstock.config import Project
 from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected, StorageError
-from tasks import ci_base, ci_run, ci_store
+from tasks import ci_base, ci_run, ci_store, shared
 from tasks.caching import PlannedStep, planning
-from tasks.git import git
 from tasks.ingestion import pending_batches
 from tasks.lineage import git_state
 from tasks.own_checks import run_own_checks
-from tasks.project import load_project
+from tasks.project import load_project, project_names
 from tasks.settings import settings
 
 V = TypeVar("V")
@@ -34,7 +33,7 @@ def check() -> ChecksFound:
     """
     projects, first = _checked_projects()
     found = ChecksFound(own=tuple(run_own_checks()), projects=projects)
-    ci_store.keep("check", ci_store.Checked(commit=_head(), found=found))
+    ci_store.keep("check", ci_store.Checked(commit=ci_run.commit_of("HEAD"), found=found))
     if first:
         raise first
     failed = [one.name for one in found.own if not one.passed]
@@ -61,8 +60,9 @@ def data(names: tuple[str, ...] = (), base: str = "", take: bool = False) -> tup
         _ingest(project, take)
         return ci_data(project.name, commit)  # type: ignore[no-any-return]
 
-    found, failed, first = _each(taking_part(names), one)
-    ci_store.keep("data", ci_store.OfData(commit=_head(), found=found, failed=failed))
+    with contextlib.nullcontext() if take else shared.only_read():
+        found, failed, first = _each(taking_part(names), one)
+    ci_store.keep("data", ci_store.OfData(commit=ci_run.commit_of("HEAD"), found=found, failed=failed))
     if first:
         raise first
     for each in found:
@@ -85,8 +85,9 @@ def train(names: tuple[str, ...] = (), base: str = "", share: float = 0, seed: i
         made: TrainFound = ci_train(project.name, commit, share, seed)
         return made.model_copy(update={"steps": _steps(steps)})
 
-    found, failed, first = _each(taking_part(names), one)
-    ci_store.keep("train", ci_store.OfTrain(commit=_head(), base=commit, found=found, failed=failed))
+    with shared.only_read():
+        found, failed, first = _each(taking_part(names), one)
+    ci_store.keep("train", ci_store.OfTrain(commit=ci_run.commit_of("HEAD"), base=commit, found=found, failed=failed))
     if first:
         raise first
     for each in found:
@@ -103,7 +104,7 @@ def report() -> tuple[list[Path], str]:
     """The report of this commit: its files, and what became of posting it. Raises what its two parts raise."""
     from tasks import ci_posting, ci_reporting
 
-    text, paths = ci_reporting.write(ci_reporting.report_of(_head()))
+    text, paths = ci_reporting.write(ci_reporting.report_of(ci_run.commit_of("HEAD")))
     return paths, ci_posting.post(text)
 
 
@@ -139,7 +140,7 @@ def taking_part(names: tuple[str, ...] = ()) -> list[Project]:
     """The projects that have a section `ci`, or the named ones. Raises ConfigError if there is none."""
     if names:
         return [load_project(name) for name in names]
-    found = [load_project(path.stem) for path in sorted((settings().root / "configs").glob("*.yaml"))]
+    found = [load_project(name) for name in project_names()]
     chosen = [project for project in found if project.ci]
     if not chosen:
         raise ConfigError(
@@ -198,12 +199,12 @@ def _each(
 def _checked_projects() -> tuple[tuple[ProjectCheck, ...], ConfigError | None]:
     checks: list[ProjectCheck] = []
     first: ConfigError | None = None
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for name in project_names():
         try:
-            project = load_project(path.stem)
+            project = load_project(name)
         except ConfigError as error:
             first = first or error
-            checks.append(ProjectCheck(project=path.stem, problem=error.text()))
+            checks.append(ProjectCheck(project=name, problem=error.text()))
             continue
         checks.append(ProjectCheck(project=project.name, steps=_plan(project.name) if project.ci else ()))
     return tuple(checks), first
@@ -228,8 +229,3 @@ def _ingest(project: Project, take: bool) -> None:
         from flows.ingest import ingest
 
         ingest(project.name, until=pending[-1], commit=take)
-
-
-def _head() -> str:
-    said = git("rev-parse", "HEAD")
-    return said.stdout.strip() if said is not None and not said.returncode else ""

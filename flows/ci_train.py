@@ -13,11 +13,12 @@ from penstock.candidate import Champion
 from penstock.ci_config import CiConfig
 from penstock.ci_found import MetricFound, Plot, TrainFound, beside, gate_found, interval
 from penstock.comparison import Change, changes
+from penstock.gate import judged_slices
 from penstock.paired import Losses
 from penstock.task_type import TASK_TYPES
 from tasks import store
 from tasks.caching import gathered, is_planning, scope
-from tasks.ci_base import Base, base_of
+from tasks.ci_base import Base, base_of, why_no_champion
 from tasks.comparing import slice_changes
 from tasks.data import resolve_dataset
 from tasks.evaluation import evaluate_model
@@ -78,6 +79,7 @@ def ci_train(config: str, base: str = "", share: float = 0, seed: int = -1) -> T
         base=before.name,
         why_no_base=before.why_not,
         champion=champion.version if champion else "",
+        why_no_champion="" if champion else why_no_champion(project.name),
         config=_config_changes(before, project),
         metrics=_metrics(judged, own, from_base, scored, from_champion),
         gates=tuple(gate_found(check) for check in judged.decision.checks),
@@ -118,8 +120,7 @@ def _config_changes(base: Base, project: Project) -> tuple[Change, ...]:
 def _large_slices(evaluation: Evaluation, evaluate: EvaluateConfig) -> dict[str, Any]:
     """What was measured, without slices of too few rows to say anything."""
     document: dict[str, Any] = store.read_json(evaluation.metrics)
-    kept = [part for part in document.get("slices", []) if part["rows"] >= evaluate.min_slice_rows]
-    return {**document, "slices": kept}
+    return {**document, "slices": judged_slices(document, evaluate)}
 
 
 def _metrics(

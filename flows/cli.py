@@ -18,7 +18,7 @@ import click
 from flows import cli_ci, cli_flows, cli_look, cli_new, cli_operate, cli_release, cli_score, cli_watch
 from flows.cli_env import environment_option
 from flows.cli_release import AS_JSON, PROJECT
-from flows.terminal import readable_errors, watching
+from flows.terminal import readable_errors, say, watching
 from penstock import __version__
 from penstock.errors import PackagingError, Rejected, RolloutError
 
@@ -100,12 +100,12 @@ def plan(project: str, as_json: bool) -> None:
 
     steps = plan_run(project)
     if as_json:
-        click.echo(json.dumps([step.model_dump() for step in steps], indent=1))
+        say(json.dumps([step.model_dump() for step in steps], indent=1))
         return
     if not any(step.runs for step in steps):
-        click.echo("Nothing would run: data, config, code and environment are those of the last run.")
+        say("Nothing would run: data, config, code and environment are those of the last run.")
     for step in steps:
-        click.echo(f"  {'run ' if step.runs else 'keep'}  {step.name:<19} {'; '.join(step.reasons)}")
+        say(f"  {'run ' if step.runs else 'keep'}  {step.name:<19} {'; '.join(step.reasons)}")
 
 
 @main.command()
@@ -119,7 +119,7 @@ def ingest(project: str, until: str, commit: bool, as_json: bool) -> None:
 
     with watching():
         result = ingest_flow(project, until=until, commit=commit)
-    click.echo(result.model_dump_json(indent=1) if as_json else str(result))
+    say(result.model_dump_json(indent=1) if as_json else str(result))
 
 
 @main.command()
@@ -148,7 +148,7 @@ def serve(project: str, version: str | None, port: int, as_json: bool) -> None:
     from flows.serve import serving
 
     with serving(project, version or "", port) as (facts, server):
-        click.echo(facts.model_dump_json(indent=1) if as_json else str(facts))
+        say(facts.model_dump_json(indent=1) if as_json else str(facts))
         sys.stdout.flush()
         server.wait()
     raise PackagingError("The server ended by itself.", where=facts.address, next_step="start it again")
@@ -162,7 +162,7 @@ def status(project: str | None, as_json: bool) -> None:
     from flows.status import status as read_status
 
     found = read_status(project)
-    click.echo(found.model_dump_json(indent=1) if as_json else found.text())
+    say(found.model_dump_json(indent=1) if as_json else found.text())
 
 
 @main.command()
@@ -182,7 +182,7 @@ def report(project: str, version: str | None, drift: bool, as_json: bool) -> Non
         path = require_drift_report(name)
     else:
         path = report_path(name, version or "")
-    click.echo(json.dumps({"report": str(path)}) if as_json else path)
+    say(json.dumps({"report": str(path)}) if as_json else path)
 
 
 @main.command()
@@ -190,7 +190,7 @@ def schema() -> None:
     """Print the JSON Schema of a project's YAML."""
     from penstock.config import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    say(json.dumps(json_schema(), indent=2))
 
 
 @main.command()
@@ -205,7 +205,7 @@ def up(with_prometheus: bool) -> None:
     platform.up()
     if with_prometheus:
         platform.watch()
-    click.echo(platform.status())
+    say(platform.status())
 
 
 @main.command()
@@ -214,7 +214,7 @@ def down() -> None:
     from tasks import platform
 
     platform.down()
-    click.echo("Stopped. `penstock up` or `penstock run` starts them again.")
+    say("Stopped. `penstock up` or `penstock run` starts them again.")
 
 
 def _outcome(flow: Any, *arguments: Any, **options: Any) -> Any:
@@ -230,7 +230,7 @@ def _outcome(flow: Any, *arguments: Any, **options: Any) -> Any:
 def _finish(outcome: Any, as_json: bool, changed: bool) -> None:
     from flows.summary import as_dict, as_text
 
-    click.echo(json.dumps(as_dict(outcome, changed), indent=1) if as_json else as_text(outcome, changed))
+    say(json.dumps(as_dict(outcome, changed), indent=1) if as_json else as_text(outcome, changed))
     if outcome.release.verdict == "rejected":
         raise outcome.rejection()
 

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from flows.cli_release import AS_JSON, PROJECT
-from flows.terminal import watching
+from flows.terminal import say, watching
 from penstock.ci_files import System
 
 PROJECTS = click.argument("projects", nargs=-1)
@@ -38,10 +38,10 @@ def check() -> None:
 
     found = run()
     for one in found.own:
-        click.echo(f"  passed  {one.command}, {one.seconds:.1f} s")
+        say(f"  passed  {one.command}, {one.seconds:.1f} s")
     for project in found.projects:
         steps = sum(step.ran for step in project.steps)
-        click.echo(f"  passed  configs/{project.project}.yaml" + (f"; {steps} steps would run" if steps else ""))
+        say(f"  passed  configs/{project.project}.yaml" + (f"; {steps} steps would run" if steps else ""))
 
 
 @ci.command()
@@ -57,10 +57,10 @@ def data(projects: tuple[str, ...], base: str, ingest: bool) -> None:
         found = run(projects, base, ingest)
     for one in found:
         rows = f"{one.rows:,} rows, {one.invalid:,} invalid"
-        click.echo(f"{one.project}: dataset {one.version[:8]}, {rows}, {len(one.files)} files other than the base's")
-        click.echo(f"  beside {one.against}: {one.drift}" if one.against else "  nothing to look for drift from")
+        say(f"{one.project}: dataset {one.version[:8]}, {rows}, {len(one.files)} files other than the base's")
+        say(f"  beside {one.against}: {one.drift}" if one.against else "  nothing to look for drift from")
         for moved in one.moved:
-            click.echo(f"    {moved.column or moved.kind}: {moved.reason}")
+            say(f"    {moved.column or moved.kind}: {moved.reason}")
 
 
 @ci.command()
@@ -76,7 +76,7 @@ def train(projects: tuple[str, ...], base: str, sample: float | None, seed: int 
     with passing(), watching():
         found = run(projects, base, sample or 0, -1 if seed is None else seed)
     for one in found:
-        click.echo(f"{one.project}: {len(one.gates)} checks passed, {one.sample:.0%} of the training rows")
+        say(f"{one.project}: {len(one.gates)} checks passed, {one.sample:.0%} of the training rows")
 
 
 @ci.command()
@@ -86,8 +86,8 @@ def report() -> None:
 
     paths, posted = run()
     for path in paths:
-        click.echo(path)
-    click.echo(posted)
+        say(path)
+    say(posted)
 
 
 @ci.command()
@@ -102,7 +102,7 @@ def release(projects: tuple[str, ...], deploy: bool) -> None:
 
     with watching():
         for one in run(projects, deploy):
-            click.echo(str(one))
+            say(str(one))
 
 
 @ci.command()
@@ -117,9 +117,9 @@ def generate(systems: tuple[System, ...], force: bool) -> None:
 
     changed = write(systems or get_args(System), taking_part(), force)
     for path in changed:
-        click.echo(f"  wrote  {path}")
+        say(f"  wrote  {path}")
     if not changed:
-        click.echo("Nothing to write: the files are what they would be.")
+        say("Nothing to write: the files are what they would be.")
 
 
 @click.command("release")
@@ -137,7 +137,7 @@ def release_ref(project: str, ref: str, deploy: bool, tag: bool, as_json: bool) 
 
     with watching():
         found = run(project, ref, deploy, tag)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
 
 
 COMMANDS = (ci, release_ref)

@@ -14,24 +14,21 @@ NAMED = frozenset({
     "run", "ingest", "train", "deploy", "bless", "approve", "reject", "resume", "label", "score", "monitor",
     "release", "deploy-flows", "up", "down",
 })  # fmt: skip
-
-
 KEY = "penstock.environment"
 
 
-def environment_option(command: Any) -> Any:
-    """``command`` with the option, and its commands if it is a group. Parsing changes nothing; running enters it."""
+def environment_option(command: click.Command) -> None:
+    """Give ``command`` the option, and its commands if it is a group. Parsing changes nothing; running enters it."""
     option = click.Option(
         ["--env"], metavar="NAME", expose_value=False, callback=_kept,
         help="The environment to act in: environments/NAME.env.",
     )  # fmt: skip
     command.params.append(option)
-    parts = getattr(command, "commands", {})
-    if not parts:
+    if isinstance(command, click.Group):
+        for part in command.commands.values():
+            environment_option(part)
+    elif command.callback:
         command.callback = _entering(command.callback)
-    for part in parts.values():
-        environment_option(part)
-    return command
 
 
 def _kept(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:

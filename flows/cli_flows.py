@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flows.cli_release import AS_JSON
+from flows.terminal import say
 
 
 @click.command("deploy-flows")
@@ -23,9 +24,9 @@ def deploy_flows(as_json: bool) -> None:
         from tasks.deploying import deploy_flows as deploy
 
         done, unreached = deploy()
-    click.echo(done.model_dump_json(indent=1) if as_json else str(done))
+    say(done.model_dump_json(indent=1) if as_json else str(done))
     for error in unreached[:-1]:
-        click.echo(f"✗ {error.text()}", err=True)
+        say(f"✗ {error.text()}", err=True)
     if unreached:
         raise unreached[-1]
 

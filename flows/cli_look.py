@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli_release import AS_JSON, PROJECT
-from flows.terminal import watching
+from flows.terminal import say, watching
 
 HTML = click.option(
     "--html",
@@ -34,7 +34,7 @@ def compare(project: str, before: str, after: str, as_json: bool, html: str | No
 
     found = compare_candidates(project, before, after)
     page = None if html is None else compare_page(project, found, _file(html))
-    click.echo(found.model_dump_json(indent=1) if as_json else as_text(found))
+    say(found.model_dump_json(indent=1) if as_json else as_text(found))
     _tell(page, as_json)
 
 
@@ -50,7 +50,7 @@ def explain_gate(project: str, version: str | None, as_json: bool, html: str | N
 
     found = explain(project, version or "")
     page = None if html is None else gate_page(found, _file(html))
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     _tell(page, as_json)
 
 
@@ -70,7 +70,7 @@ def reproduce(project: str, version: str | None, here: bool, as_json: bool) -> N
 
     with watching():
         found = reproduce_flow(project, version or "", here=here)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     require_proved(found)
 
 
@@ -81,7 +81,7 @@ def _file(html: str) -> Path | None:
 def _tell(page: Path | None, as_json: bool) -> None:
     """Where the page is: to stderr beside JSON, so that stdout stays one object."""
     if page is not None:
-        click.echo(f"page: {page}", err=as_json)
+        say(f"page: {page}", err=as_json)
 
 
 COMMANDS = (compare, explain_gate, reproduce)

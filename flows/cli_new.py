@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli_release import AS_JSON
+from flows.terminal import say
 from penstock.gate_text import LEAST_JUDGED
 from penstock.project_text import TEST
 
@@ -43,7 +44,7 @@ def new(name: str, source: str, target: str, task: Any, query: str, watermark: s
     from flows.new import new as make
 
     made = make(name, source, target, task=task, query=query, watermark=watermark, force=force)
-    click.echo(json.dumps(as_dict(made), indent=1) if as_json else as_text(made))
+    say(json.dumps(as_dict(made), indent=1) if as_json else as_text(made))
 
 
 def as_dict(made: NewProject) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flows.cli_release import AS_JSON
+from flows.terminal import say
 
 
 @click.command()
@@ -19,7 +20,7 @@ def doctor(write: bool, as_json: bool) -> None:
     from tasks.doctor import examine
 
     found = examine(write)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     require_healthy(found)
 
 
@@ -44,7 +45,7 @@ def gc(yes: bool, dry_run: bool, keep: int, older_than: str, as_json: bool) -> N
 
     age = seconds_of(older_than)
     found = free(keep, age) if yes and not dry_run else forecast(keep, age)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
 
 
 COMMANDS = (doctor, gc)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from flows.terminal import watching
+from flows.terminal import say, watching
 
 PROJECT = click.argument("project")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -30,9 +30,9 @@ def deploy(project: str, version: str | None, force: bool, reason: str, as_json:
 
     with watching():
         found = deploy_flow(project, version=version or "", force=force, reason=reason)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     if found.result == "waiting for approval":
-        click.echo(f'  next:    penstock approve {found.project} {found.version} --reason "..."')
+        say(f'  next:    penstock approve {found.project} {found.version} --reason "..."')
 
 
 @click.command()
@@ -60,7 +60,7 @@ def bless(
     overruled(rejected_event(config_path(project).stem, candidate or ""), reason, until, by, checks)
     with watching():
         outcome = bless_flow(project, candidate or "", reason=reason, until=until, checks=checks, by=by)
-    click.echo(json.dumps(as_dict(outcome, True), indent=1) if as_json else as_text(outcome, True))
+    say(json.dumps(as_dict(outcome, True), indent=1) if as_json else as_text(outcome, True))
 
 
 @click.command()
@@ -80,7 +80,7 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
 
     name = config_path(project).stem
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     if not dry_run and not found.untold:
         from tasks.events import tell_server
         from tasks.mlflow_aliases import tell_mlflow
@@ -90,7 +90,7 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
         tell_server(next(event for event in reversed(read_ledger(name)) if event.kind == "rolled back"))
         problem = tell_mlflow(name)
         if problem:
-            click.echo(problem, err=True)
+            say(problem, err=True)
 
 
 @click.command()
@@ -104,7 +104,7 @@ def approve(project: str, version: str, reason: str) -> None:
 
     name = config_path(project).stem
     approve_release(name, version, reason)
-    click.echo(f"{version} may be deployed.\n  next:    penstock deploy {name} {version}")
+    say(f"{version} may be deployed.\n  next:    penstock deploy {name} {version}")
 
 
 @click.command()
@@ -118,7 +118,7 @@ def reject(project: str, version: str, reason: str) -> None:
 
     name = config_path(project).stem
     refuse(name, version, reason)
-    click.echo(f"{version} is refused; the ledger has the reason.")
+    say(f"{version} is refused; the ledger has the reason.")
 
 
 @click.command()
@@ -127,6 +127,7 @@ def reject(project: str, version: str, reason: str) -> None:
 @AS_JSON
 def history(project: str, at: str, as_json: bool) -> None:
     """Who served when, why, and by whom."""
+    # not `say`: each line is of the environment where it happened, and names that one
     from flows.history import history as read_history
     from flows.history import served_at
 
@@ -155,7 +156,7 @@ def drill(project: str, faults: tuple[str, ...], as_json: bool) -> None:
     from penstock.errors import RolloutError
 
     found = run_drill(project, faults or FAULTS)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     if not found.passed:
         bad = [each.fault for each in found.rounds if not each.passed]
         raise RolloutError("The drill failed.", found=", ".join(bad), next_step=f"penstock history {project}")
@@ -186,7 +187,7 @@ def image(
 
     with watching():
         found = build(project, version or "", backend or "", tag, options, push)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
 
 
 COMMANDS = (deploy, bless, rollback, approve, reject, history, drill, image)

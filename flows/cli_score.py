@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli_release import AS_JSON, PROJECT
-from flows.terminal import watching
+from flows.terminal import say, watching
 
 
 @click.command()
@@ -54,7 +54,7 @@ def score(
             quarantined=quarantined,
             log=not no_log,
         )
-    click.echo(found.model_dump_json(indent=1) if as_json else found.text())
+    say(found.model_dump_json(indent=1) if as_json else found.text())
 
 
 COMMANDS = (score,)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from flows.cli_release import AS_JSON, PROJECT, REASON
-from flows.terminal import watching
+from flows.terminal import say, watching
 from penstock.simulation import SCENARIOS, Scenario
 
 
@@ -32,7 +32,7 @@ def label(project: str, file: str | None, sql: str, query: str, again: bool, as_
     require_source(LabelSource(file=place, sql=sql, query=query))  # before Prefect keeps the arguments
     with watching():
         found = label_flow(project, file=place, sql=sql, query=query, again=again)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
 
 
 @click.command()
@@ -46,7 +46,7 @@ def resume(project: str, reason: str) -> None:
 
     name = config_path(project).stem
     event = resume_retraining(name, reason)
-    click.echo(f"{name}: retraining may be asked for again; the ledger has the reason.")
+    say(f"{name}: retraining may be asked for again; the ledger has the reason.")
     sys.stdout.flush()  # what follows only tells others
     tell_server(event)
 
@@ -64,7 +64,7 @@ def monitor(project: str, close: bool, as_json: bool) -> None:
 
     with watching():
         found = monitor_flow(project, close=close)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
 
 
 @click.command()
@@ -87,7 +87,7 @@ def simulate(project: str, scenario: Scenario, until: str, share: float, keep: b
     from flows.simulate import simulate as play
 
     found = play(project, scenario, until, share, keep)
-    click.echo(found.model_dump_json(indent=1) if as_json else str(found))
+    say(found.model_dump_json(indent=1) if as_json else str(found))
     found.require_well()
 
 

@@ -9,6 +9,7 @@ from penstock.comparison import Comparison, facts
 from penstock.errors import ConfigError
 from penstock.gate import Decision
 from penstock.gate_checks import Check
+from penstock.ledger import moment
 from penstock.refs import Value
 from tasks import comparing
 from tasks.compare_page import write_comparison_page
@@ -19,7 +20,7 @@ from tasks.project import config_path
 class GateExplained(Value):
     """A candidate's decision. ``name``: its version, or `rejected-<number>`; ``against``: whom it was compared with.
 
-    ``forced``: how its forced blessing stands now, or "".
+    ``forced``: how its forced blessing stands now, or ""; ``environment``: where it was judged, "" is development.
     """
 
     project: str
@@ -28,11 +29,13 @@ class GateExplained(Value):
     against: str
     decision: Decision
     forced: str
+    environment: str = ""
 
     def __str__(self) -> str:
         failed = [check for check in self.decision.checks if not check.passed]
         passed = [check for check in self.decision.checks if check.passed]
-        lines = [f"{self.project}, {self.name}, {self.made[:19].replace('T', ' ')}: {self.decision}"]
+        place = f" in {self.environment}" if self.environment else ""
+        lines = [f"{self.project}, {self.name}, {moment(self.made)}{place}: {self.decision}"]
         lines.append(f"  compared with {self.against}" if self.against else "  there was no champion to compare with")
         lines += [f"  FORCED: {self.forced}"] if self.forced else []
         lines += _table([("  FAILED", *_cells(check)) for check in failed])
@@ -52,6 +55,7 @@ def explain_gate(config: str, name: str = "") -> GateExplained:
         against=str(candidate.champion or ""),
         decision=candidate.decision,
         forced=comparing.forced_standing(event),
+        environment=event.environment,
     )
 
 

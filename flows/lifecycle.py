@@ -17,7 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from penstock.errors import Rejected, RolloutError
+from penstock.errors import PenstockError, Rejected, RolloutError
+from penstock.next_command import named
+from tasks import environments
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -108,9 +110,10 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
 
             from tasks.events import run_tag
             from tasks.platform import connected
+            from tasks.prefect_away import watched
 
             config = Path(str(args[0] if args else kwargs.get("config", "")))
-            with connected(), tags(run_tag(config.stem)):
+            with connected() as url, watched(url), tags(run_tag(config.stem)):
                 return super().__call__(*args, **kwargs)
 
     return CheckoutFlow(fn, name=fn.__name__)
@@ -121,7 +124,7 @@ def rollout_state(error: RolloutError) -> State[Any]:
     from prefect.states import Failed
 
     held = getattr(error.deployment, "result", "") == "held"
-    return Failed(name="Held" if held else "RolledBack", message=error.text(), data=error)
+    return Failed(name="Held" if held else "RolledBack", message=_text(error), data=error)
 
 
 def rejected_state(error: Rejected) -> State[Any]:
@@ -131,4 +134,8 @@ def rejected_state(error: Rejected) -> State[Any]:
     """
     from prefect.states import Failed
 
-    return Failed(name="Rejected", message=error.text(), data=error)
+    return Failed(name="Rejected", message=_text(error), data=error)
+
+
+def _text(error: PenstockError) -> str:
+    return named(error.text(), environments.current())

@@ -9,7 +9,7 @@ from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.retrain_history import fold
 from tasks import clock, ledger_store, platform
-from tasks.project import config_path, load_project
+from tasks.project import config_path, load_project, project_names
 from tasks.registry import read_ledger
 from tasks.score_store import live_quality
 from tasks.serving_status import Place, places, standing
@@ -58,7 +58,7 @@ class Status(Value):
             if project.waiting:
                 lines.append(
                     f"  {project.waiting} waits for a person: penstock approve {project.project} {project.waiting} "
-                    '--reason "..."' + self._named()
+                    '--reason "..."'
                 )
             if project.watched:
                 lines.append(f"  watched: {project.watched}")
@@ -72,7 +72,6 @@ class Status(Value):
             if project.stopped:
                 lines.append(
                     f'  retraining is stopped: {project.stopped}; penstock resume {project.project} --reason "..."'
-                    + self._named()
                 )
             lines += [f"  FORCED: {one}" for one in project.forced]
             lines += [f"  in quarantine: {version}, {why}" for version, why in project.quarantined.items()]
@@ -80,13 +79,10 @@ class Status(Value):
         head = [f"environment: {self.environment}"] if self.environment else []
         return "\n".join([*head, *(lines or ["No project yet."]), "", self.services, *self.problems])
 
-    def _named(self) -> str:
-        return f" --env {self.environment}" if self.environment else ""
-
 
 def status(config: str | None = None) -> Status:
     """The state of one project, or of all in `configs/`. A project whose files are wrong is named under `problems`."""
-    names = [config] if config else sorted(path.stem for path in (settings().root / "configs").glob("*.yaml"))
+    names = [config] if config else project_names()
     projects, problems = [], []
     with ledger_store.at_hand() as hurry:
         for name in names:

@@ -1,4 +1,7 @@
-"""What a person sees while flows run: one line a step, a spinner on the one that is going on, errors as text."""
+"""What a person sees: one line a step while flows run, a spinner on the one that goes on, reports and errors as text.
+
+Commands in it name the environment that is in force: here, and so nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import click
+
 from penstock.errors import PenstockError
-from tasks import steps
+from penstock.next_command import named
+from tasks import environments, steps
 from tasks.steps import StepEvent
 
 MARKS = {"done": ("✓", "green"), "cached": ("=", "cyan"), "failed": ("✗", "red")}
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print what a command has to say; JSON (`--json`) as it is."""
+    context = click.get_current_context(silent=True)
+    as_json = context is not None and context.params.get("as_json") and not err
+    click.echo(text if as_json else named(str(text), environments.current()), err=err)
 
 
 @contextlib.contextmanager
@@ -60,7 +73,8 @@ class _View:
 
         mark, color = MARKS[event.state]
         took = "unchanged" if event.state == "cached" else f"{event.seconds:.1f} s"
-        self.console.print(f"  [{color}]{mark}[/] {event.name:<19}[dim]{took:>10}[/]  {escape(event.summary)}")
+        said = named(event.summary, environments.current())
+        self.console.print(f"  [{color}]{mark}[/] {event.name:<19}[dim]{took:>10}[/]  {escape(said)}")
 
     def _spin(self, text: str) -> None:
         if not self.console.is_terminal:
@@ -106,7 +120,7 @@ def readable_errors() -> Iterator[None]:
 def _fail(text: str, code: int) -> None:
     from rich.console import Console
 
-    first, _, rest = text.partition("\n")
+    first, _, rest = named(text, environments.current()).partition("\n")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"✗ {first}", style="bold red", markup=False)
     if rest:

@@ -12,7 +12,7 @@ from penstock.refs import Value
 
 Event = Literal["change", "main", "tag", "schedule"]
 
-MAIN = "main"  # the branch that releases come from
+MAIN = "main"  # the branch that releases come from, where a CI system does not tell which one that is
 TAG = "release-"  # a tag of this beginning is a release path too
 CRON = "0 6 * * 0"  # UTC: Sundays at six
 PYTHON = "3.12"
@@ -30,7 +30,9 @@ DATA = "uv run penstock ci data"
 TRAIN = "uv run penstock ci train"
 SHOW = "uv run penstock ci report"
 INGEST = "uv run penstock ci data --ingest"
-PUSH = f"git push origin HEAD:{MAIN}"
+# the branch of the run, as GitHub, GitLab, CircleCI and Jenkins tell it: a schedule's is the one releases come from
+BRANCH = "${GITHUB_REF_NAME:-${CI_COMMIT_BRANCH:-${CIRCLE_BRANCH:-${BRANCH_NAME:?}}}}"
+PUSH = f'git push origin "HEAD:{BRANCH}"'
 RELEASE = "uv run penstock ci release"
 DEPLOY = "uv run penstock ci release --deploy"
 
@@ -41,9 +43,10 @@ VARIABLES = {
     "GIT_AUTHOR_NAME": "penstock",
     "GIT_AUTHOR_EMAIL": "penstock@localhost",
 }
-READING = ("PENSTOCK_REMOTE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# the store too: in it is the ledger, which says who the champion is. `ci data` and `ci train` write nothing into it
+READING = ("PENSTOCK_REMOTE", "PENSTOCK_STORE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 RELEASING = (
-    *READING, "PENSTOCK_STORE", "PENSTOCK_MLFLOW_URI", "PENSTOCK_API_KEY", "PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV",
+    *READING, "PENSTOCK_MLFLOW_URI", "PENSTOCK_API_KEY", "PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV",
 )  # fmt: skip
 
 

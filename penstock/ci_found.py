@@ -119,7 +119,8 @@ class Plot(Value):
 class TrainFound(Value):
     """The stage `train` of a project: a candidate of a sample, that becomes no release.
 
-    ``base`` and ``champion`` name whom it was compared with, "" where there is none; ``why_no_base`` says why.
+    ``base`` and ``champion`` name whom it was compared with, "" where there is none; ``why_no_base`` and
+    ``why_no_champion`` say why.
     """
 
     project: str
@@ -129,6 +130,7 @@ class TrainFound(Value):
     base: str = ""
     why_no_base: str = ""
     champion: str = ""
+    why_no_champion: str = ""
     config: tuple[Change, ...] = ()
     metrics: tuple[MetricFound, ...]
     gates: tuple[GateFound, ...]

@@ -11,7 +11,7 @@ PATH = ".github/workflows/penstock.yml"
 MACHINE = "ubuntu-24.04"
 CHANGE = "github.event_name == 'pull_request'"
 # by hand, or by the stage `retrain`: a push with the job's own token starts no workflow
-MAIN = f"(github.event_name == 'workflow_dispatch' && github.ref == 'refs/heads/{ci.MAIN}')"
+MAIN = "(github.event_name == 'workflow_dispatch' && github.ref_name == github.event.repository.default_branch)"
 WHEN = {
     ("change",): CHANGE,
     ("main", "tag"): f"(github.event_name == 'push' || {MAIN})",
@@ -19,7 +19,10 @@ WHEN = {
     ("schedule",): "github.event_name == 'schedule'",
 }
 # starts the stages of main for the commit that was pushed, if one was
-AGAIN = f'test "$(git rev-parse HEAD)" = "$GITHUB_SHA" || gh workflow run {PATH.rpartition("/")[2]} --ref {ci.MAIN}'
+AGAIN = (
+    f'test "$(git rev-parse HEAD)" = "$GITHUB_SHA" || '
+    f'gh workflow run {PATH.rpartition("/")[2]} --ref "$GITHUB_REF_NAME"'
+)
 
 
 def workflow(stages: tuple[Stage, ...]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from penstock.ci import Cache, Stage
 PATH = ".gitlab-ci.yml"
 RULES = {
     "change": '$CI_PIPELINE_SOURCE == "merge_request_event"',
-    "main": f'$CI_PIPELINE_SOURCE != "schedule" && $CI_COMMIT_BRANCH == "{ci.MAIN}"',
+    "main": '$CI_PIPELINE_SOURCE != "schedule" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH',
     "tag": f"$CI_COMMIT_TAG =~ /^{ci.TAG}/",
-    "schedule": f'$CI_PIPELINE_SOURCE == "schedule" && $CI_COMMIT_BRANCH == "{ci.MAIN}"',
+    "schedule": '$CI_PIPELINE_SOURCE == "schedule" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH',
 }
 
 
@@ -59,7 +59,7 @@ def _cache(cache: Cache) -> dict[str, Any]:
     """GitLab's caches are written again and again, so a branch has one, and begins with that of the main branch."""
     return {
         "key": f"{cache.name}-$CI_COMMIT_REF_SLUG",
-        "fallback_keys": [f"{cache.name}-{ci.MAIN}"],
+        "fallback_keys": [f"{cache.name}-$CI_DEFAULT_BRANCH"],
         "paths": list(cache.paths),
         "when": "always",
     }

@@ -84,6 +84,8 @@ def _trained(found: TrainFound) -> Iterator[str]:
     )
     if not found.base:
         yield f"There is no base beside it: {_plain(found.why_no_base)}."
+    if found.why_no_champion:
+        yield f"No champion is beside it: {_plain(found.why_no_champion)}."
     if failed:
         yield ""
         yield from _gates(failed)

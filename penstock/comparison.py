@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.ledger import moment
 from penstock.refs import Value
 from penstock.task_type import LOWER_IS_BETTER
 
@@ -23,6 +24,7 @@ class Side(Value):
     rows: tuple[int, int, int]  # of training, validation and test
     commit: str
     model: str  # SHA-256
+    environment: str = ""  # where it was made; "" is development
 
 
 class Change(Value):
@@ -75,10 +77,13 @@ class Comparison(Value):
 
 def facts(before: Side, after: Side) -> tuple[tuple[str, str, str], ...]:
     """(what, of the one, of the other), in words."""
+    left_place, right_place = (side.environment or "development" for side in (before, after))
+    elsewhere = (("environment", left_place, right_place),) if before.environment or after.environment else ()
     rows = zip(("train", "validation", "test"), before.rows, after.rows, strict=True)
     return (
         ("verdict", before.verdict, after.verdict),
-        ("made", before.made[:19].replace("T", " "), after.made[:19].replace("T", " ")),
+        ("made", moment(before.made), moment(after.made)),
+        *elsewhere,
         ("data", before.dataset[:12], after.dataset[:12]),
         *((f"{name} rows", f"{left:,}", f"{right:,}") for name, left, right in rows),
         ("commit", before.commit[:12] or "none", after.commit[:12] or "none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, UnhealthyError
 from penstock.refs import Value
 
 Level = Literal["ok", "warn", "fail"]
@@ -38,12 +38,6 @@ class Diagnosis(Value):
                 lines.append(f"  {'':<4}  {'':<{width}}  -> {finding.mend}")
         counts = {level: sum(finding.level == level for finding in self.findings) for level in ("ok", "warn", "fail")}
         return "\n".join([*lines, "", ", ".join(f"{count} {level}" for level, count in counts.items())])
-
-
-class UnhealthyError(PenstockError):
-    """`penstock doctor` found something that does not work."""
-
-    exit_code = 8
 
 
 def require_healthy(diagnosis: Diagnosis) -> None:

@@ -79,6 +79,12 @@ class UnreachableError(StorageError):
     """The store that a team shares did not answer for as long as it was waited for. What was made is kept here."""
 
 
+class UnhealthyError(PenstockError):
+    """`penstock doctor` found something that does not work."""
+
+    exit_code = 8
+
+
 class RolloutError(PenstockError):
     """A release did not come to serve: it failed, it could not be judged, or it may not.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.fairness_config import FairnessRule, GroupMetric
-from penstock.gate_checks import Check
+from penstock.gate_checks import Check, verdict
 from penstock.intervals import Measured, Z, wilson
 from penstock.refs import Value
 
@@ -96,15 +96,11 @@ def _checks(rule: FairnessRule, groups: Groups | None, min_rows: int) -> Iterato
     if rule.max_difference is not None:
         apart = known[-1] - known[0] if whole else None
         passed = apart is not None and apart <= rule.max_difference
-        yield _check(f"{name}, difference", apart, f"at most {rule.max_difference:g}", passed, note)
+        yield verdict(f"{name}, difference", apart, None, f"at most {rule.max_difference:g}", passed, note)
     if rule.min_ratio is not None:
         ratio = None if not whole else known[0] / known[-1] if known[-1] else 1.0
         passed = ratio is not None and ratio >= rule.min_ratio
-        yield _check(f"{name}, ratio", ratio, f"at least {rule.min_ratio:g}", passed, note)
-
-
-def _check(name: str, value: float | None, bound: str, passed: bool, note: str) -> Check:
-    return Check(name=name, value=value, baseline=None, bound=bound, passed=passed, note=note)
+        yield verdict(f"{name}, ratio", ratio, None, f"at least {rule.min_ratio:g}", passed, note)
 
 
 def _measured(metric: GroupMetric, label: np.ndarray, answer: np.ndarray) -> Measured | None:

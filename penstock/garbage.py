@@ -100,7 +100,7 @@ def superseded(events: Sequence[Event], desired: Desired, keep: int, before: flo
     Releases that are not `protected`, and rejections but the ``keep`` newest. An event whose record is a protected
     release's too is none.
     """
-    judged = [event for event in events if event.kind in (*ledger.MAKES, "rejected")]
+    judged = [event for event in events if event.kind in ledger.JUDGED]
     versions = protected(events, desired, keep)
     newest = [event.sequence for event in judged if event.kind == "rejected"][::-1][:keep]
     stay = {event.record.sha256 for event in judged if event.version in versions or event.sequence in newest}

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from penstock.errors import StorageError
+from penstock.next_command import named
 from penstock.refs import FileRef, Value
 
 Kind = Literal[
@@ -48,8 +49,9 @@ Kind = Literal[
 
 TAKES_OVER = ("promoted", "rolled back")
 MAKES = ("registered", "forced")  # a version, or its files anew
+JUDGED = (*MAKES, "rejected")  # each names the record of a candidate
 # what is so wherever it happened; everything else is of the environment where it did
-SHARED = (*MAKES, "rejected", "containerized", "reproduced", "not reproduced")
+SHARED = (*JUDGED, "containerized", "reproduced", "not reproduced")
 ROLLOUT = (  # of a rollout's life; anything else may happen while a release waits for a person
     "staged", "waiting", "approved", "refused", "shadow", "canary", "promoted", "healthy", "held", "failed", "stopped",
     "rolled back", "quarantined", "cleared",
@@ -77,7 +79,11 @@ class Event(Value):
         """The event as people read it; ``by``: with who did it."""
         who = f"{self.by:<16} " if by else ""
         place = f"in {self.environment}: " if self.environment else ""
-        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{place}{self.reason}"
+        return f"{moment(self.time)}  {self.version or 'candidate':<14} {self.kind:<13} {who}{place}{self.told()}"
+
+    def told(self) -> str:
+        """The reason; a command in it names the environment."""
+        return named(self.reason, self.environment)
 
 
 def moment(time: str, *, seconds: bool = True) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from penstock.alert_config import Alert
 from penstock.ledger import Event, Kind
+from penstock.next_command import named
 from penstock.refs import Value
 
 EVENTS: dict[Kind, str] = {
@@ -66,12 +67,12 @@ def notice(event: Event) -> Notice:
     """What ``event`` says to a person."""
     alert, what, commands = _told(event)
     status = f"penstock status {event.project}"
-    place, named = (f" in {event.environment}", f" --env {event.environment}") if event.environment else ("", "")
+    place = f" in {event.environment}" if event.environment else ""
     return Notice(
         event=EVENTS[event.kind],
         alert=alert,
         headline=f"{event.project}{place}: {what}",
-        next=tuple(command + named for command in (*commands, status)),
+        next=tuple(named(command, event.environment) for command in (*commands, status)),
     )
 
 

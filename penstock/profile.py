@@ -17,11 +17,11 @@ from penstock.refs import Value
 Kind = Literal["development", "staging", "production"]
 KINDS: tuple[Kind, ...] = ("development", "staging", "production")
 KIND = "PENSTOCK_ENV_KIND"
-OPTIONAL = "PENSTOCK_ALERT_"  # Prefect keeps an alert's address once it was told: the variable need not stay
+ALERT = "PENSTOCK_ALERT_"  # optional: Prefect keeps an alert's address once it was told, the variable need not stay
 OTHERS = ("AWS_", "MLFLOW_", "PREFECT_")  # what else says where things are, by the libraries' own names
 # by whom the process is told which environment it is in, and where the profile was found: a profile cannot say it
 NOT_HERE = ("PENSTOCK_ENV", "PENSTOCK_CONFIRM_ENV", "PENSTOCK_ENV_LOADED", "PENSTOCK_ROOT")
-SECRET_NAMES = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "CREDENTIAL", "AUTH_STRING", "CUSTOM_HEADERS", OPTIONAL)
+SECRET_NAMES = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "CREDENTIAL", "AUTH_STRING", "CUSTOM_HEADERS", ALERT)
 SECRET_SHAPES = re.compile(r"(AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_\w{20}|xox[abp]-|hooks\.slack(-gov)?\.com/|-----BEGIN ")
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 # An environment other than development takes these from its profile alone: what another one's shell left set would
@@ -33,6 +33,7 @@ PLACES = (
     "PENSTOCK_MLFLOW_URI",
     "PENSTOCK_API_KEY",
     "PENSTOCK_PROMOTE_FROM",
+    "PENSTOCK_WORK_POOL",
     "PENSTOCK_APPROVAL",
     "PENSTOCK_TARGET",
     "PENSTOCK_MANIFESTS",
@@ -130,7 +131,7 @@ def _require_known(name: str, where: str, known: Collection[str]) -> None:
             where=where,
             next_step="name the environment where the command is typed: --env NAME, or PENSTOCK_ENV",
         )
-    if name in known or name.startswith((OPTIONAL, *OTHERS)):
+    if name in known or name.startswith((ALERT, *OTHERS)):
         return
     near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.6)
     raise ConfigError(
@@ -178,7 +179,7 @@ def _resolved(line: Line, where: str, environ: Mapping[str, str]) -> str | None:
     missing = [name for name in REFERENCE.findall(line.text) if not environ.get(name)]
     if not missing:
         return REFERENCE.sub(lambda found: environ[found[1]], line.text)
-    if line.name.startswith(OPTIONAL):
+    if line.name.startswith(ALERT):
         return None
     raise ConfigError(
         f"{line.name} has no value: the variable {missing[0]} is not set.",

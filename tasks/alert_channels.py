@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from penstock.errors import ConfigError
+from penstock.profile import ALERT
 from penstock.refs import Value
 from tasks.changes import Done
+from tasks.prefect_names import block as block_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -37,12 +39,7 @@ class Reached(Value):
 
 def variable(channel: str) -> str:
     """The environment variable that has the channel's address."""
-    return "PENSTOCK_ALERT_" + channel.upper().replace("-", "_")
-
-
-def block_name(channel: str) -> str:
-    """What the block that is made of the variable is called on the server."""
-    return f"penstock-{channel}"
+    return ALERT + channel.upper().replace("-", "_")
 
 
 def ensure_channel(client: SyncPrefectClient, channel: str) -> tuple[Reached, Done]:

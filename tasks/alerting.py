@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from penstock.alert_config import wanted
 from penstock.config import Project
 from penstock.errors import ConfigError, PenstockError
-from tasks import locks, server_records
+from tasks import locks, prefect_names, server_records
 from tasks.alert_channels import Reached, ensure_channel, remove_channel
 from tasks.automations import TAG, died, lost, told
 from tasks.changes import Change, Done
-from tasks.project import load_project
-from tasks.settings import settings
+from tasks.project import load_project, project_names
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -63,11 +62,11 @@ def silent_seconds() -> int | None:
 def _projects() -> tuple[dict[str, Project], set[str]]:
     """(projects by name, names of those that cannot be read)."""
     projects, unreadable = {}, set()
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for name in project_names():
         try:
-            projects[path.stem] = load_project(path.stem)
+            projects[name] = load_project(name)
         except PenstockError:  # whoever uses the project is told
-            unreadable.add(path.stem)
+            unreadable.add(name)
     return projects, unreadable
 
 
@@ -105,12 +104,12 @@ def _definitions(
 
 
 def _ours(client: SyncPrefectClient, projects: Iterable[str]) -> list[Automation]:
-    names = set(projects)
+    names = {prefect_names.project(each) for each in projects}
     return [each for each in client.read_automations() if TAG in each.tags and _project_of(each.name) in names]
 
 
 def _project_of(automation: str) -> str:
-    """The project in the name of an automation of ours: `penstock: flights -> ops`."""
+    """The project in the name of an automation of ours: `penstock: flights -> ops`; with `@NAME` in an environment."""
     return automation.removeprefix("penstock: ").partition(" -> ")[0].partition(",")[0]
 
 

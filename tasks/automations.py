@@ -10,8 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from penstock.alert_config import Alert
+from penstock.next_command import named
+from tasks import prefect_names
 from tasks.alert_channels import WEBHOOK, Reached
 from tasks.events import run_tag
+from tasks.settings import settings
 
 if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
@@ -48,7 +51,7 @@ def died(project: str, deployments: Iterable[str], seconds: int) -> AutomationCo
     beat = "prefect.flow-run.heartbeat"
     runs = sorted([f"prefect.tag.{run_tag(project)}", *(f"prefect.deployment.{each}" for each in deployments)])
     return _automation(
-        f"penstock: {project}, runs that died",
+        f"penstock: {prefect_names.project(project)}, runs that died",
         f"Marks a run as Crashed after {seconds} s without a heartbeat",
         {
             "posture": "Proactive",
@@ -69,9 +72,9 @@ def died(project: str, deployments: Iterable[str], seconds: int) -> AutomationCo
 
 def told(project: str, reached: Reached, alerts: tuple[Alert, ...]) -> AutomationCore:
     """Sends what the ledger tells of ``project`` under these ``alerts`` to the channel."""
-    resource = {"prefect.resource.id": f"penstock.project.{project}", "penstock.alert": list(alerts)}
+    resource = {"prefect.resource.id": prefect_names.resource(project), "penstock.alert": list(alerts)}
     return _automation(
-        f"penstock: {project} -> {reached.channel}",
+        f"penstock: {prefect_names.project(project)} -> {reached.channel}",
         f"Sends {', '.join(alerts)} to {reached.channel}",
         {"posture": "Reactive", "expect": {"penstock.*"}, "match": resource},
         _sent(project, reached, HEADLINE, TEXT),
@@ -84,8 +87,10 @@ def lost(project: str, reached: Reached, deployments: Iterable[str]) -> Automati
     A candidate that was rejected and a rollout that was taken back have states, and alerts, of their own.
     """
     runs = sorted(f"prefect.deployment.{each}" for each in deployments)
+    here = settings().environment
+    place = f" in {here}" if here else ""
     return _automation(
-        f"penstock: {project}, lost runs -> {reached.channel}",
+        f"penstock: {prefect_names.project(project)}, lost runs -> {reached.channel}",
         f"Sends failed and crashed runs to {reached.channel}",
         {
             "posture": "Reactive",
@@ -96,8 +101,8 @@ def lost(project: str, reached: Reached, deployments: Iterable[str]) -> Automati
         _sent(
             project,
             reached,
-            f"{project}: {{{{ flow.name }}}} {{{{ event.resource['prefect.state-name'] | lower }}}}",
-            LOST_TEXT % project,
+            f"{project}{place}: {{{{ flow.name }}}} {{{{ event.resource['prefect.state-name'] | lower }}}}",
+            named(LOST_TEXT % project, here),
         ),
     )
 

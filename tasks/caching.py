@@ -93,13 +93,13 @@ class Task(Generic[P, R]):
         plan = _plan.get()
         if plan is not None:
             return self._planned(plan, bound)  # type: ignore[return-value]
-        if not _in_flow_run():
+        if not in_flow_run():
             return self.fn(*args, **kwargs)
         return self._observed(bound, lambda: self._prefect_task(*args, **kwargs, return_state=True))
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
         """Start the task beside what follows; call what is returned to wait for the result."""
-        if _plan.get() is not None or not _in_flow_run():
+        if _plan.get() is not None or not in_flow_run():
             result = self(*args, **kwargs)
             return lambda: result
         bound = inspect.signature(self.fn).bind(*args, **kwargs)
@@ -321,7 +321,8 @@ def _summary(result: Any) -> str:
     return str(result) if isinstance(result, Value | Section) and type(result).__str__ is not BaseModel.__str__ else ""
 
 
-def _in_flow_run() -> bool:
+def in_flow_run() -> bool:
+    """Whether Prefect runs this; a Prefect that is not loaded runs nothing."""
     if "prefect" not in sys.modules:
         return False
     from prefect.context import FlowRunContext

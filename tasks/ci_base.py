@@ -14,6 +14,7 @@ from tasks.caching import task
 from tasks.data import resolve_dataset
 from tasks.project import with_source
 from tasks.registry import read_ledger
+from tasks.settings import settings
 from tasks.summaries import summaries
 
 
@@ -78,6 +79,18 @@ def champions_data(project: str) -> Known | None:
     if not (store.intact(profile) and store.intact(categories)):
         return None
     return Known(name=f"{event.version}, the champion", profile=profile, categories=categories)
+
+
+def why_no_champion(project: str) -> str:
+    """Why there is none. A stage that sees no ledger cannot tell, and says so."""
+    if read_ledger(project):
+        return "nothing was released yet"
+    if settings().shared:
+        return "nothing was trained yet, says the ledger of PENSTOCK_STORE"
+    return (
+        "it is unknown here, for this stage sees no ledger: PENSTOCK_STORE is not set, as in a fork's pull request, "
+        "which gets no secrets"
+    )
 
 
 @task(libraries=("whylogs", "numpy"))

@@ -10,13 +10,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from penstock.ci import REPORT
 from penstock.ci_found import ChecksFound, DataFound, Failed, TrainFound
 from penstock.errors import StorageError
 from penstock.refs import Value
 from tasks.settings import settings
 from tasks.store import readable_errors, write_atomic
-
-FOLDER = ".penstock/ci"
 
 V = TypeVar("V", bound=Value)
 
@@ -40,7 +39,7 @@ class OfTrain(Value):
 
 
 def folder() -> Path:
-    return settings().root / FOLDER
+    return settings().root / REPORT
 
 
 def keep(stage: str, found: Value) -> None:

@@ -37,7 +37,7 @@ def judged_event(project: str, name: str = "") -> Event:
 
     Raises DataError, naming those there are.
     """
-    events = [event for event in read_ledger(project) if event.kind in VERDICTS]
+    events = [event for event in read_ledger(project) if event.kind in ledger.JUDGED]
     if not name and events:
         return events[-1]
     made = ledger.find(events, name) if name else None
@@ -111,6 +111,7 @@ def _side(event: Event, candidate: Candidate) -> Side:
         rows=candidate.splits.rows,
         commit=candidate.lineage.git_commit + ("+" if candidate.lineage.git_dirty else ""),
         model=candidate.model.booster.sha256,
+        environment=event.environment,
     )
 
 

@@ -25,7 +25,7 @@ from penstock.errors import DataError, PenstockError
 from penstock.refs import DataFile, Dataset
 from tasks import locks, store
 from tasks.caching import task
-from tasks.dvc_config import DEFAULT, cache_folder, remote_url
+from tasks.dvc_config import DEFAULT, cached, remote_url
 from tasks.git import git
 from tasks.redaction import redacted
 from tasks.settings import settings
@@ -44,10 +44,10 @@ def resolve_dataset(data: DataConfig, revision: str = "") -> Dataset:
     version = _version(data, revision)
     _require([version])
     try:
-        entries = json.loads(_object(version).read_bytes())
+        entries = json.loads(cached(version).read_bytes())
         listed = {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
     except (ValueError, KeyError, TypeError):
-        raise DataError("The dataset's list of files cannot be read.", where=str(_object(version))) from None
+        raise DataError("The dataset's list of files cannot be read.", where=str(cached(version))) from None
     if not listed:
         raise DataError(f"The dataset `{data.path}` has no files.", next_step="ingest a batch")
     strange = sorted(path for path in listed if not path.endswith(".parquet"))
@@ -58,13 +58,13 @@ def resolve_dataset(data: DataConfig, revision: str = "") -> Dataset:
             next_step=f"remove them from {data.path}/, then: dvc add {data.path} && dvc push",
         )
     _require(sorted(set(listed.values())))
-    files = (DataFile(path=path, md5=md5, size=_object(md5).stat().st_size) for path, md5 in sorted(listed.items()))
+    files = (DataFile(path=path, md5=md5, size=cached(md5).stat().st_size) for path, md5 in sorted(listed.items()))
     return Dataset(path=data.path, version=version, files=tuple(files))
 
 
 def data_path(file: DataFile) -> Path:
     """Where the file's bytes are: DVC's cache, read only."""
-    return _object(file.md5)
+    return cached(file.md5)
 
 
 def dataset_paths(dataset: Dataset) -> list[Path]:
@@ -151,7 +151,7 @@ def _require(oids: list[str]) -> None:
 
 
 def _whole(oid: str) -> bool:
-    path = _object(oid)
+    path = cached(oid)
     try:
         return store.digest(path, "md5") == oid.removesuffix(".dir")
     except OSError:
@@ -160,7 +160,7 @@ def _whole(oid: str) -> bool:
 
 def _fetch(remote: Any, oid: str) -> None:
     """One object from the remote into the cache, hashed as it streams, renamed into place when it is right."""
-    target = _object(oid)
+    target = cached(oid)
     with store.readable_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
@@ -196,10 +196,6 @@ def _fetch(remote: Any, oid: str) -> None:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _object(oid: str) -> Path:
-    return cache_folder() / oid[:2] / oid[2:]
 
 
 def _dvc_file(data: DataConfig) -> Path:

@@ -20,12 +20,15 @@ from pydantic import ValidationError
 
 from penstock.errors import ConfigError, PlatformError
 from penstock.refs import Value
-from tasks import locks, server_records
+from tasks import locks, prefect_names, server_records
 from tasks.changes import Change, Done
+from tasks.environments import DEVELOPMENT
 from tasks.settings import settings
 from tasks.source import CODE
+from tasks.store import write_atomic
 
 RECORD = "deployed"
+OWNED = "Runs the flows of Penstock's environment "  # a pool's description begins so, and goes on with its name
 
 
 class Wanted(Value):
@@ -87,10 +90,11 @@ def _done(wanted: Mapping[str, Wanted], there: Mapping[str, str], changes: list[
 def _wanted(path: Path) -> dict[str, Wanted]:
     """By `flow/deployment`. Every schedule needs a slug: without, Prefect cannot tell."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        written = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = prefect_names.here(written)
         around = [str(path), _flows(), {key: value for key, value in tree.items() if key != "deployments"}]
         found = {}
-        for deployment in tree.get("deployments") or []:
+        for deployment, own in zip(tree.get("deployments") or [], written.get("deployments") or [], strict=True):
             flow = deployment["entrypoint"].rpartition(":")[2]
             slugs = [schedule.get("slug") for schedule in deployment.get("schedules") or []]
             if not all(slugs):
@@ -99,7 +103,7 @@ def _wanted(path: Path) -> dict[str, Wanted]:
                     where=f"{path.name}, deployment {deployment['name']}",
                     next_step="give it one: without, a schedule that was taken out goes on",
                 )
-            config = (deployment.get("parameters") or {}).get("config", deployment["name"])
+            config = (deployment.get("parameters") or {}).get("config", own["name"])
             found[f"{flow}/{deployment['name']}"] = Wanted(
                 project=Path(str(config)).stem,
                 slugs=frozenset(slugs),
@@ -134,26 +138,48 @@ def _there(names: Iterable[str]) -> dict[str, str]:
 
 
 def _ensure_pool() -> Change:
+    """The environment's work pool. Raises PlatformError if it is another environment's."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-    from tasks.platform import POOL
-
-    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+    name = prefect_names.pool()
+    done: Done = "kept"
+    owned = OWNED + (settings().environment or DEVELOPMENT)
+    with get_client(sync_client=True) as client:
         try:
-            client.read_work_pool(POOL)
+            found = client.read_work_pool(name)
         except ObjectNotFound:
             from prefect.workers.process import ProcessWorker
 
             template = ProcessWorker.get_default_base_job_template()
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-            return Change(done="created", kind="work pool", name=POOL)
-    return Change(done="kept", kind="work pool", name=POOL)
+            wanted = WorkPoolCreate(name=name, type="process", base_job_template=template, description=owned)
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_work_pool(wanted)
+                done = "created"
+            found = client.read_work_pool(name)
+        if not found.description:  # made by a worker, or before pools were told apart
+            client.update_work_pool(name, WorkPoolUpdate(description=owned))
+        elif found.description.startswith(OWNED) and found.description != owned:
+            raise _of_another(name, found.description.removeprefix(OWNED))
+    return Change(done=done, kind="work pool", name=name)
+
+
+def _of_another(pool: str, environment: str) -> PlatformError:
+    return PlatformError(
+        f"The work pool `{pool}` is of another environment: each would run the other's flows.",
+        where=os.environ.get("PREFECT_API_URL", ""),
+        found=f"it is of {environment}",
+        allowed="one work pool for each environment",
+        next_step="give PENSTOCK_WORK_POOL another name, or take it out; if the pool has changed hands, "
+        "clear its description in Prefect",
+    )
 
 
 def _deploy(names: list[str]) -> None:
     chosen = [word for name in names for word in ("--name", name)]
+    if settings().environment or settings().work_pool:
+        chosen += ["--prefect-file", str(_written_here())]
     said = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *chosen],
         cwd=settings().root,
@@ -165,6 +191,14 @@ def _deploy(names: list[str]) -> None:
     # a schedule with an unknown key skips its deployment and still says all is well
     if said.returncode or "skipping" in said.stdout.lower():
         raise _refused(" ".join((said.stderr or said.stdout).split())[-400:])
+
+
+def _written_here() -> Path:
+    """`prefect.yaml` with this environment's names, in a file of its own."""
+    path = settings().prefect_home / "prefect.yaml"
+    tree = prefect_names.here(yaml.safe_load((settings().root / "prefect.yaml").read_text(encoding="utf-8")))
+    write_atomic(path, yaml.safe_dump(tree, sort_keys=False).encode())
+    return path
 
 
 def _refused(found: str) -> PlatformError:

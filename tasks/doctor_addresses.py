@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 from penstock.diagnosis import Finding, fail, ok, shortened, warn
 from penstock.errors import PenstockError
-from tasks import alert_channels
-from tasks.doctor_disk import existing
+from tasks import alert_channels, prefect_names
+from tasks.doctor_disk import dvc_files, existing
 from tasks.doctor_http import mlflow_address, prefect_address
 from tasks.dvc_config import remote_url
-from tasks.platform import POOL
-from tasks.project import load_project
+from tasks.project import load_project, project_names
 from tasks.settings import settings
 
 REACH = "make it reachable, or correct"
@@ -42,7 +41,7 @@ def dvc_remote(write: bool) -> Iterator[Finding]:
 def _folder(path: Path, write: bool) -> Finding:
     mend = "mount it, or correct PENSTOCK_REMOTE or .dvc/config"
     if not path.is_dir():
-        if path.exists() or _tracked():
+        if path.exists() or dvc_files():
             return fail("dvc remote", f"{path} is not there", mend)
         if not path.is_relative_to(settings().root) and not path.is_relative_to(settings().home):
             return warn("dvc remote", f"{path} is not there; the first ingest makes it", mend)
@@ -77,10 +76,6 @@ def _elsewhere(url: str, write: bool) -> Finding:
         words = str(error).replace(settings().remote or url, url).strip() or type(error).__name__
         return fail("dvc remote", f"{url}: {words.splitlines()[0]}", f"{REACH} PENSTOCK_REMOTE or .dvc/config")
     return ok("dvc remote", f"{url}: {'written to and ' if write else ''}listed")
-
-
-def _tracked() -> bool:
-    return any((settings().root / "data").glob("**/*.dvc"))
 
 
 def mlflow() -> Iterator[Finding]:
@@ -152,14 +147,15 @@ def prefect() -> Iterator[Finding]:
         )
     else:
         yield ok("prefect", f"{address.shown} answers, version {theirs}")
-    of_pool = {"work_pools": {"name": {"any_": [POOL]}}}
+    pool = prefect_names.pool()
+    of_pool = {"work_pools": {"name": {"any_": [pool]}}}
     deployed = address.post("/deployments/count", of_pool).body
-    workers = address.post(f"/work_pools/{POOL}/workers/filter", {}).body or []
+    workers = address.post(f"/work_pools/{pool}/workers/filter", {}).body or []
     online = [str(worker["name"]) for worker in workers if worker.get("status") == "ONLINE"]
     if deployed and not online:
         yield fail(
             "worker",
-            f"{deployed} deployments, and no worker of the pool `{POOL}` is alive: schedules do nothing",
+            f"{deployed} deployments, and no worker of the pool `{pool}` is alive: schedules do nothing",
             "penstock up",
         )
     elif deployed:
@@ -171,10 +167,10 @@ def prefect() -> Iterator[Finding]:
 def alerts() -> Iterator[Finding]:
     """Whether each channel that a project names has an address: a variable here, or a block on the Prefect server."""
     channels: dict[str, list[str]] = {}
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for name in project_names():
         with contextlib.suppress(PenstockError, OSError, UnicodeDecodeError):
-            for channel in load_project(path.stem).alerts:
-                channels.setdefault(channel, []).append(path.stem)
+            for channel in load_project(name).alerts:
+                channels.setdefault(channel, []).append(name)
     lost = 0
     for channel, projects in channels.items():
         name = alert_channels.variable(channel)
@@ -206,7 +202,7 @@ def _is_saved(channel: str) -> bool:
     named = (
         [tuple(channel.split("/"))]
         if "/" in channel
-        else [(kind, alert_channels.block_name(channel)) for kind in alert_channels.KINDS]
+        else [(kind, prefect_names.block(channel)) for kind in alert_channels.KINDS]
     )
     return any(
         address.get(f"/block_types/slug/{kind}/block_documents/name/{name}").status == 200 for kind, name in named

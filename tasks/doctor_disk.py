@@ -19,7 +19,7 @@ from penstock.diagnosis import Finding, fail, ok, shortened, size, warn
 from tasks import ledger_store, registry, sockets
 from tasks import leftovers as left
 from tasks.caching import file_refs
-from tasks.dvc_config import cache_folder, remote_url
+from tasks.dvc_config import cache_folder, cached, remote_url
 from tasks.registry import recorded_candidate
 from tasks.settings import settings
 
@@ -30,7 +30,7 @@ NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "afs")
 
 def space() -> Iterator[Finding]:
     """Free bytes beside what a run of the largest project takes, in each place that a run writes to."""
-    need = max([LEAST, *(_taken(path) for path in _dvc_files())])
+    need = max([LEAST, *(_taken(path) for path in dvc_files())])
     places = {"home": settings().home, "DVC cache": cache_folder(), "temporary folder": Path(tempfile.gettempdir())}
     seen: dict[int, str] = {}
     for name, path in places.items():
@@ -101,7 +101,7 @@ def leftovers() -> Iterator[Finding]:
 
 def datasets() -> Iterator[Finding]:
     """Whether the files of every dataset version in the working tree are in DVC's cache; and on which file system."""
-    paths = _dvc_files()
+    paths = dvc_files()
     missing = []
     for path in paths:
         lacking, total = _lacking(path)
@@ -135,7 +135,8 @@ def existing(path: Path) -> Path:
     return next(found for found in (path, *path.parents) if found.exists())
 
 
-def _dvc_files() -> list[Path]:
+def dvc_files() -> list[Path]:
+    """One for each dataset of the working tree."""
     return sorted((settings().root / "data").glob("**/*.dvc"))
 
 
@@ -146,9 +147,7 @@ def _taken(path: Path) -> float:
     except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
         data = 0
     try:
-        last = next(
-            one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in (*ledger.MAKES, "rejected")
-        )
+        last = next(one for one in reversed(ledger_store.read_all(path.stem)) if one.kind in ledger.JUDGED)
         refs = {ref.sha256: ref.size for ref in file_refs(recorded_candidate.fn(registry.release_of(last)))}
     except Exception:  # noqa: BLE001  # none yet, or damaged: what is wrong with it is another check's
         return LEAST + 4 * data
@@ -159,15 +158,11 @@ def _lacking(path: Path) -> tuple[int, int]:
     """(how many files of a dataset the cache lacks, of how many); (1, 0) where it lacks the list of them."""
     try:
         version = str(yaml.safe_load(path.read_text())["outs"][0]["md5"])
-        listed = json.loads(_object(version).read_bytes()) if version.endswith(".dir") else [{"md5": version}]
+        listed = json.loads(cached(version).read_bytes()) if version.endswith(".dir") else [{"md5": version}]
         wanted = {str(one["md5"]) for one in listed}
     except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
         return 1, 0
-    return sum(not _object(oid).is_file() for oid in wanted), len(wanted)
-
-
-def _object(oid: str) -> Path:
-    return cache_folder() / oid[:2] / oid[2:]
+    return sum(not cached(oid).is_file() for oid in wanted), len(wanted)
 
 
 def _file_system(path: Path) -> str:

@@ -17,19 +17,20 @@ from typing import Any
 import psutil
 
 from penstock.diagnosis import Finding, fail, ok, shortened, size, warn
+from penstock.profile import ALERT
 from tasks import source
-from tasks.environments import named_by_projects
+from tasks.environments import READ_ELSEWHERE, named_by_projects
 from tasks.git import git
 from tasks.settings import settings
 from tasks.settings import variables as known_variables
 
 GLIBC = (2, 31)
 PYTHONS = {"x86_64": ((3, 11), (3, 12)), "aarch64": ((3, 12),)}
-# read by somebody else than `Settings`; those of servers are set by Penstock itself
+# read by somebody else than `Settings`; those of servers and of CI's jobs are set by Penstock itself
 OTHERS = (
-    "API_KEY",
-    "LOG_KEY",
     "DEBUG",
+    "GITLAB_TOKEN",
+    "SECRETS",
     "LISTEN",
     "LOG",
     "LOG_DIR",
@@ -43,7 +44,6 @@ OTHERS = (
     "DRILL_LEDGER",
     "SIMULATION_LEDGER",
 )
-ALERT = "PENSTOCK_ALERT_"
 OPEN_FILES = 1024
 MEMORY = 2e9  # bytes below which training the examples gets tight
 
@@ -130,7 +130,7 @@ def git_repository() -> Iterator[Finding]:
 
 def variables() -> Iterator[Finding]:
     """Variables that are nearly the name of one that is read, and so do nothing. Their values are not shown."""
-    known = {*known_variables(), *(f"PENSTOCK_{name}" for name in OTHERS)}
+    known = {*known_variables(), *READ_ELSEWHERE, *(f"PENSTOCK_{name}" for name in OTHERS)}
     words = sorted(known)
     strange = 0
     for name in sorted(set(os.environ) - known - named_by_projects(settings().root)):

@@ -15,7 +15,7 @@ from tasks import ledger_store, serving
 from tasks.collected_store import newest_windows
 from tasks.doctor_http import services
 from tasks.label_store import read_entries
-from tasks.project import load_project
+from tasks.project import load_project, project_names
 from tasks.release_server import LOG_KEY
 from tasks.settings import settings
 
@@ -25,17 +25,16 @@ FAR = 60.0
 
 def configs() -> Iterator[Finding]:
     """Every project's YAML and schema, read as a run reads them."""
-    paths = sorted((settings().root / "configs").glob("*.yaml"))
-    good = []
-    for path in paths:
+    names, good = project_names(), []
+    for name in names:
         try:
-            load_project(path.stem)
-            good.append(path.stem)
+            load_project(name)
+            good.append(name)
         except PenstockError as error:
             yield failed_by("configs", error)
         except (OSError, UnicodeDecodeError) as error:
-            yield fail("configs", f"{path}: {error}", "mend or remove the file")
-    if good or not paths:
+            yield fail("configs", f"{settings().root}/configs/{name}.yaml: {error}", "mend or remove the file")
+    if good or not names:
         yield ok("configs", f"{shortened(good, 6)}: well formed" if good else "no project yet")
 
 
@@ -65,9 +64,9 @@ def ledgers() -> Iterator[Finding]:
 def secrets() -> Iterator[Finding]:
     """Variables that projects name and that are not set. Their values are never shown."""
     lacking, named = 0, 0
-    for path in sorted((settings().root / "configs").glob("*.yaml")):
+    for project_name in project_names():
         try:
-            project = load_project(path.stem)
+            project = load_project(project_name)
         except (PenstockError, OSError, UnicodeDecodeError):
             continue  # the check of configs says what is wrong with it
         wanted = dict.fromkeys(_named(project.model_dump(mode="json")), "set it, or correct the key that names it")
@@ -77,7 +76,7 @@ def secrets() -> Iterator[Finding]:
         for name, mend in wanted.items():
             if not os.environ.get(name):
                 lacking += 1
-                yield warn("secrets", f"{path.stem} reads {name}, and it is not set", mend)
+                yield warn("secrets", f"{project_name} reads {name}, and it is not set", mend)
     if not lacking:
         yield ok("secrets", f"{named} named by projects, all set" if named else "projects name none")
 

@@ -88,6 +88,7 @@ def render_drift(
     return page(
         "drift.html.j2",
         project=project,
+        environment=settings().environment,
         reference=reference,
         drift=drift,
         alarm=alarm,

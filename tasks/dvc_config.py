@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     return (folder / named if named else folder / "cache").resolve() / "files" / "md5"
 
 
+def cached(oid: str) -> Path:
+    """Where the cache has an object, if it has it. ``oid``: its MD5, with `.dir` for a list of files."""
+    return cache_folder() / oid[:2] / oid[2:]
+
+
 def remote_url() -> str:
     """The remote that datasets are pushed to, without credentials; relative paths made absolute."""
     if settings().remote:

@@ -52,6 +52,12 @@ def name_it(name: str) -> None:
     os.environ[NAME] = os.environ[CONFIRMED] = name
 
 
+def current() -> str:
+    """The environment's name, "" for development: also where its profile, or the checkout, cannot be read."""
+    name = os.environ.get(NAME, "")
+    return "" if name == DEVELOPMENT else name
+
+
 def inherited() -> dict[str, str]:
     """What a service that outlives this process has to find in its environment, to be of the same one."""
     profiled = os.environ.get(LOADED, "").split(" ")[1:]
@@ -62,8 +68,10 @@ def read(root: Path, name: str, fields: Collection[str]) -> Profile | None:
     """The profile of ``name``; None for development, which needs none. Raises ConfigError."""
     path = root / FOLDER / f"{name}.env"
     shown = f"{FOLDER}/{name}.env"
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-        raise ConfigError("This is no name of an environment.", where=NAME, found=name, allowed="a-z, 0-9 and -")
+    if len(name) > 31 or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ConfigError(
+            "This is no name of an environment.", where=NAME, found=name, allowed="a-z, 0-9 and single - between them"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -36,10 +36,10 @@ def evaluate_model(
     another kind, gets no metrics but a reason under `incomparable`, on which the gate decides.
     """
     booster = load(store.read_bytes(model.booster), settings().cpus)
-    why = _why_incomparable(booster, features, splits.classes, target)
+    columns, known = recipe(booster, features.label)
+    why = _why_incomparable(booster, columns, features, splits.classes, target)
     if why:
         return _incomparable(model, why)
-    columns, known = recipe(booster, features.label)
     _, label, score = _scored(splits.validation, booster, columns, known, splits.classes, [])
     judge = judge_of(target, splits.classes, evaluate, label, score)
     validation = judge.measure(label, score)
@@ -74,8 +74,10 @@ def evaluate_model(
     )
 
 
-def _why_incomparable(booster: xgb.Booster, features: FeaturesConfig, classes: tuple[str, ...], target: Target) -> str:
-    asks, _ = recipe(booster, features.label)
+def _why_incomparable(
+    booster: xgb.Booster, asks: FeaturesConfig, features: FeaturesConfig, classes: tuple[str, ...], target: Target
+) -> str:
+    """``asks``: the features that the model itself carries; ``features``: those of the data now."""
     gone = sorted(set(asks.inputs) - set(features.inputs))
     if gone:
         return f"it needs {', '.join(gone)}, which {'is' if len(gone) == 1 else 'are'} no feature now"

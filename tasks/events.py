@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 from penstock.ledger import Event
 from penstock.notice import notice
+from tasks import prefect_names
+from tasks.caching import in_flow_run
+from tasks.environments import DEVELOPMENT
+from tasks.settings import settings
 
 _chained: ContextVar[bool] = ContextVar("penstock_chained", default=False)
 
@@ -29,13 +32,13 @@ def tell(event: str, project: str, **payload: str) -> None:
 
     ``penstock.follow-up`` is ``trigger``, or ``run`` where the flow that told goes on by itself.
     """
-    if _in_flow_run():
+    if in_flow_run():
         _emit({"event": f"penstock.{event}", "resource": _resource(project), "payload": payload})
 
 
 def tell_of(event: Event) -> None:
     """Emit what the ledger has just been told, while a flow runs. The label ``penstock.alert`` names its alert."""
-    if _in_flow_run():
+    if in_flow_run():
         _emit(_described(event))
 
 
@@ -57,14 +60,14 @@ def tell_server(event: Event) -> None:
 
 def run_tag(project: str) -> str:
     """The tag of a project's flow runs that a call started. Those of a deployment have the deployment."""
-    return f"penstock:{project}"
+    return f"penstock:{prefect_names.project(project)}"
 
 
 def _described(event: Event) -> dict[str, Any]:
     told = notice(event)
     payload = {
         "headline": told.headline,
-        "reason": event.reason,
+        "reason": event.told(),
         "version": event.version,
         "next": list(told.next),
         "by": event.by,
@@ -81,8 +84,9 @@ def _described(event: Event) -> dict[str, Any]:
 
 def _resource(project: str) -> dict[str, str]:
     return {
-        "prefect.resource.id": f"penstock.project.{project}",
+        "prefect.resource.id": prefect_names.resource(project),
         "prefect.resource.name": project,
+        prefect_names.ENVIRONMENT: settings().environment or DEVELOPMENT,
         "penstock.follow-up": "run" if _chained.get() else "trigger",
     }
 
@@ -92,11 +96,3 @@ def _emit(event: dict[str, Any]) -> None:
 
     with contextlib.suppress(Exception):  # an event that cannot be told must not undo what it tells of
         emit_event(**event)
-
-
-def _in_flow_run() -> bool:
-    if "prefect" not in sys.modules:
-        return False
-    from prefect.context import FlowRunContext
-
-    return FlowRunContext.get() is not None

@@ -14,7 +14,7 @@ from penstock.ledger import Event
 from tasks import clock, ledger_store, store
 from tasks.caching import file_refs, task
 from tasks.comparing import REJECTED, candidate_name, candidate_of
-from tasks.registry import VERDICTS, read_ledger, release_of
+from tasks.registry import read_ledger, release_of
 from tasks.settings import settings
 
 SHORTEST = 8  # characters of an identity
@@ -28,7 +28,7 @@ def rejected_event(project: str, name: str = "") -> Event:
     Raises DataError if there is none, ConfigError if the candidate has passed its gates.
     """
     events = read_ledger(project)
-    judged = [event for event in events if event.kind in VERDICTS]
+    judged = [event for event in events if event.kind in ledger.JUDGED]
     if not name and judged and judged[-1].kind == "registered":  # an older rejection is not what is meant
         raise _passed(judged[-1])
     made = ledger.find(events, name) if name else None

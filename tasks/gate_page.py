@@ -10,7 +10,7 @@ from penstock.candidate import Candidate
 from penstock.config import Bound
 from penstock.errors import StorageError
 from penstock.gate_checks import Check, margin_of
-from penstock.ledger import Event
+from penstock.ledger import Event, moment
 from tasks import store
 from tasks.comparing import candidate_name, candidate_of, judged_event
 from tasks.interval_plots import Interval, interval, scale, span
@@ -50,8 +50,9 @@ def render_gate(project: str, event: Event, candidate: Candidate) -> str:
     return page(
         "gate.html.j2",
         project=project,
+        environment=event.environment,
         name=candidate_name(event),
-        made=event.time[:19].replace("T", " "),
+        made=moment(event.time),
         decision=decision,
         forced=candidate.forced,
         champion=candidate.champion,

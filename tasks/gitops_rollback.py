@@ -9,7 +9,7 @@ from penstock.errors import RolloutError
 from tasks import gitops, manifests
 from tasks.ended import ended
 from tasks.registry import read_ledger
-from tasks.rollback import Rollback
+from tasks.rollback import Rollback, require_target
 
 
 class Reverted(Rollback):
@@ -48,33 +48,13 @@ def plan_revert(project: str, to: str = "", force: bool = False) -> Reverted:
     bad = named.version if named and rolls else champion
     over = ended(project)
     target = to or (champion if bad != champion else ledger.last_healthy(events, champion, over))
-    if not target:
-        raise RolloutError(
-            f"There is no release that `{project}` could go back to.",
-            found=f"{bad} serves, and no other was ever healthy",
-            next_step=f"penstock rollback {project} --to VERSION --reason ..., if you know one to be good",
-        )
-    barred = ledger.quarantined(events)
-    if target in barred and not force:
-        raise RolloutError(
-            f"`{target}` is in quarantine.", found=barred[target], next_step="name another, or add --force"
-        )
-    if target in over and target != champion and not force:
-        raise RolloutError(
-            f"`{target}` was blessed by force, and that ended with {over[target].until}.",
-            found=f"blessed {over[target]}",
-            next_step="name another, bless it again, or add --force",
-        )
-    if target == champion == bad:
-        raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
+    require_target(project, target, bad, champion, events, over, force)
     return Reverted(project=project, bad=bad, target=target, warm=True)
 
 
 def revert(project: str, reason: str, to: str = "", force: bool = False) -> Reverted:
-    """Commit what the manifests had with the target, then tell the ledger. Raises RolloutError without a reason or a
-    target, and when the manifests never had it."""
-    if not reason.strip():
-        raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
+    """Commit what the manifests had with the target, then tell the ledger. Raises RolloutError without a target,
+    and when the manifests never had it."""
     began = time.monotonic()
     manifests.require()
     manifests.update()

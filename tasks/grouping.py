@@ -10,6 +10,7 @@ from penstock.fairness_config import FairnessRule
 from penstock.refs import Evaluation, Splits
 from tasks import store
 from tasks.caching import task
+from tasks.slicing import MISSING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ def compare_groups(splits: Splits, evaluation: Evaluation, rules: tuple[Fairness
     label = predictions["label"].to_numpy()
     found = []
     for rule in rules:
-        group = rows[rule.column].cast(pl.String).fill_null("(missing)").to_numpy()
+        group = rows[rule.column].cast(pl.String).fill_null(MISSING).to_numpy()
         found.append(measured_groups(rule.metric, group, label, answer, min_rows))
     return Fairness(found=tuple(found))
 

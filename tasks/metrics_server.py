@@ -30,6 +30,7 @@ from tasks.exposed import Sample, families
 from tasks.exposed_project import events_of, ledgers, windows
 from tasks.exposed_quality import quality
 from tasks.exposed_serving import machine, releases
+from tasks.project import project_names
 from tasks.settings import settings
 
 JSON = "application/json"
@@ -47,9 +48,9 @@ class Platform(Collector):
     def collect(self) -> Iterable[Metric]:
         with self._lock:
             samples = [*self._part("machine", machine()), *self._part("releases", releases())]
-            for path in sorted((settings().root / "configs").glob("*.yaml")):
-                if (settings().ledger / path.stem).is_dir():
-                    samples += self._project(path.stem)
+            for name in project_names():
+                if (settings().ledger / name).is_dir():
+                    samples += self._project(name)
             return list(families(samples))
 
     def _project(self, project: str) -> Iterator[Sample]:

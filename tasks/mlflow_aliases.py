@@ -1,6 +1,7 @@
 """Tells MLflow's registry who serves: the alias `champion`, and a tag on releases in quarantine.
 
-Only a mirror, told after the fact: whether MLflow is there decides nothing.
+Only a mirror, told after the fact: whether MLflow is there decides nothing. Environments may share one MLflow, and what
+happens to a release is of one of them: alias and tag have its name, but for development's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from tasks import locks, patience
 from tasks.caching import task
 from tasks.mlflow_mirror import connect, without_secrets
 from tasks.registry import read_ledger
+from tasks.settings import settings
 
 CHAMPION, QUARANTINED = "champion", "penstock.quarantined"
 
@@ -24,18 +26,25 @@ def tell_mlflow(project: str) -> str:
     except UnreachableError as error:
         return f"MLflow was not told who serves: {error.what}"
     serves, barred = ledger.serving(events), ledger.quarantined(events)
+    champion, quarantined = _here(CHAMPION), _here(QUARANTINED)
     try:
         with locks.exclusive("mlflow", timeout=60):
             client = connect()
             for found in client.search_model_versions(f"name = '{project}'"):
                 version = found.tags.get("penstock.version", "")
                 if serves and version == serves.version:
-                    client.set_registered_model_alias(project, CHAMPION, found.version)
+                    client.set_registered_model_alias(project, champion, found.version)
                 if version in barred:
-                    client.set_model_version_tag(project, found.version, QUARANTINED, barred[version][:500])
-                elif QUARANTINED in found.tags:
-                    client.delete_model_version_tag(project, found.version, QUARANTINED)
+                    client.set_model_version_tag(project, found.version, quarantined, barred[version][:500])
+                elif quarantined in found.tags:
+                    client.delete_model_version_tag(project, found.version, quarantined)
     except Exception as error:  # noqa: BLE001  # MLflow's, SQLAlchemy's, requests' own
         said = without_secrets(str(error)).strip() or type(error).__name__
         return f"MLflow was not told who serves: {said.splitlines()[0][:200]}"
     return ""
+
+
+def _here(name: str) -> str:
+    """`champion`; `champion-staging` in the environment `staging`."""
+    environment = settings().environment
+    return f"{name}-{environment}" if environment else name

@@ -108,10 +108,11 @@ def _left_behind(release: Release) -> Iterator[tuple[Candidate, Release, FileRef
 def _tell(client: MlflowClient, candidate: Candidate, release: Release, report: FileRef, project: Project) -> None:
     tags = _tags(candidate, release)
     experiment = _experiment(client, project.name)
-    found = client.search_runs(
-        [experiment], f"tags.`penstock.record` = '{release.record.sha256}' and attributes.status = 'FINISHED'"
-    )
-    run_id = found[0].info.run_id if found else _log_run(client, experiment, candidate, release, report, tags)
+    found = client.search_runs([experiment], f"tags.`penstock.record` = '{release.record.sha256}'")
+    run = next((each.info for each in found if each.info.status == "FINISHED"), found[0].info if found else None)
+    run_id = str(run.run_id if run else _new_run(client, experiment, release, tags))
+    if not run or run.status != "FINISHED":
+        _log_run(client, run_id, candidate, release, report)
     if release.version:
         _register(client, project, release, run_id, tags)
     mark = _mark(release)
@@ -140,17 +141,20 @@ def _experiment(client: MlflowClient, name: str) -> str:
     return str(client.create_experiment(name, artifact_location=place))
 
 
-def _log_run(
-    client: MlflowClient, experiment: str, candidate: Candidate, release: Release, report: FileRef, tags: dict[str, str]
-) -> str:
-    from mlflow.entities import Metric, Param, RunTag
-
+def _new_run(client: MlflowClient, experiment: str, release: Release, tags: dict[str, str]) -> str:
+    """Tagged from the first moment, so that one that broke off is found and gone on with, not made twice."""
     name = release.version or f"rejected-{release.sequence}"
-    run_id = str(client.create_run(experiment, run_name=name).info.run_id)
+    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+
+
+def _log_run(client: MlflowClient, run_id: str, candidate: Candidate, release: Release, report: FileRef) -> None:
+    """Everything of a run. What MLflow has of it already stays as it is: values, steps and times are the same."""
+    from mlflow.entities import Metric, Param
+
     config = store.read_json(candidate.lineage.config)
     trained = candidate.tuned.train.model_dump(mode="json") if candidate.tuned else config["train"]
     params = [Param(key, str(value)[:6000]) for key, value in _flat({"train": trained, "split": config["split"]})]
-    client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.log_batch(run_id, params=params)
     metrics = [Metric(key, value, 0, step) for key, value, step in _metrics(candidate)]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
@@ -169,7 +173,6 @@ def _log_run(
             plot.write_text(standalone(svg), encoding="utf-8")
         client.log_artifacts(run_id, scratch)
     client.set_terminated(run_id)
-    return run_id
 
 
 def _register(client: MlflowClient, project: Project, release: Release, run_id: str, tags: dict[str, str]) -> None:

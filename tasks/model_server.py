@@ -21,6 +21,8 @@ from tasks.mortal import MORTAL
 from tasks.packaging import content_digest, unpack
 from tasks.settings import QUIET, settings
 
+# the machine's own variables: with a few of ours, all that a model server sees
+OF_MACHINE = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0  # a little longer than the server lets running requests finish
 
@@ -132,8 +134,7 @@ def _listen(port: int) -> socket.socket:
 
 def _environment(state: Path) -> dict[str, str]:
     """What the server sees: the machine's own variables, and none of Python's, Penstock's or Prefect's."""
-    kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | bentoml_environment(state)
+    return {name: os.environ[name] for name in OF_MACHINE if name in os.environ} | bentoml_environment(state)
 
 
 def _wait_ready(address: str, process: subprocess.Popen[bytes], log: Path, began: float) -> None:

@@ -22,18 +22,20 @@ import psutil
 
 from penstock.errors import PlatformError
 from penstock.refs import Value
-from tasks import environments, locks, ports, supervision
+from tasks import environments, locks, ports, prefect_names, supervision
 from tasks.programs import Program
 from tasks.settings import QUIET, of_shared_store, settings
 from tasks.source import CODE
 from tasks.steps import observed
 from tasks.store import readable_errors, write_atomic
 
-SERVER, WORKER, POOL = "prefect-server", "prefect-worker", "penstock"
+SERVER, WORKER = "prefect-server", "prefect-worker"
 START_SECONDS = 180.0  # the first start makes a database: 10 to 20 s on a busy machine
 STARTS = 3  # a server that needs so many will not come up: a damaged database, a full disk
 RESTART = "penstock down, then penstock up"
 UP = ("STARTING", "RUNNING")
+# what a server says while its database restarts: its client then tries again, for a minute in all
+PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
 _given: set[str] = set()  # addresses of this checkout's server that this process itself has put into PREFECT_API_URL
 
 
@@ -75,6 +77,8 @@ def prefect_environment() -> None:
         # the UI gets the log; the terminal shows steps, and an error once, as text
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
+    if named_server():
+        defaults |= PATIENT
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     if not named_server() and supervision.processes().get(SERVER, {}).get("statename") in UP:
@@ -90,8 +94,8 @@ def start_server_early() -> None:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[None]:
-    """A server that answers, and Prefect's settings pointing to it and to this checkout's cache."""
+def connected() -> Iterator[str]:
+    """A server that answers, and Prefect's settings pointing to it and to this checkout's cache; gives its address."""
     url = ensure_server()
     prefect_environment()
     from prefect.settings import (
@@ -107,7 +111,7 @@ def connected() -> Iterator[None]:
         PREFECT_RESULTS_DEFAULT_SERIALIZER: "json",
     }
     with temporary_settings(ours):
-        yield
+        yield url
 
 
 def ensure_server() -> str:
@@ -139,7 +143,8 @@ def ensure_server() -> str:
         time.sleep(0.1)
         url = _start_server()  # at another address, if meanwhile a stranger has taken this one
     _point_to(url)
-    _write_prefect_toml(url)
+    if not settings().environment:  # `prefect` knows no `--env`: what it finds by itself is development's server
+        _write_prefect_toml(url)
     return url
 
 
@@ -186,7 +191,7 @@ def serve() -> None:
 
 
 def ensure_worker() -> None:
-    """The worker of the pool `penstock`, which runs this checkout's deployments."""
+    """The worker of the environment's work pool, which runs this checkout's deployments."""
     url = ensure_server()
     with readable_errors(settings().home), locks.exclusive("platform"):
         _add_worker(url)
@@ -206,9 +211,11 @@ def _add_worker(url: str) -> None:
         "PYTHONPATH": str(CODE),
         **of_shared_store(),
         **environments.inherited(),
+        **(PATIENT if named_server() else {}),
     }
     # no --limit: with it, resuming a suspended run has crashed the worker
-    command = (sys.executable, *f"-m prefect worker start --pool {POOL} --type process --name local".split())
+    asked = f"-m prefect worker start --pool {prefect_names.pool()} --type process --name local"
+    command = (sys.executable, *asked.split())
     supervision.add(Program(name=WORKER, command=command, environment=environment, directory=settings().root))
 
 
@@ -251,10 +258,16 @@ def answers() -> bool:
     return bool(url) and _healthy(f"{url}/api")
 
 
+def ready(url: str) -> bool:
+    """Whether a Prefect API and its database answer. Imports no Prefect, starts nothing."""
+    return _healthy(url, "ready")
+
+
 def named_server() -> str:
     """The server that the environment names, or "" if it names none or this checkout's own."""
+    own = _own_url()  # first: it reads the environment's profile, which may name a server
     url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    return "" if url in _given or url == _own_url() else url
+    return "" if url in _given or url == own else url
 
 
 def _point_to(url: str) -> None:
@@ -316,11 +329,11 @@ def _is_ours(url: str) -> bool:
     return url == _own_url() and _own_port() in listening
 
 
-def _healthy(url: str) -> bool:
+def _healthy(url: str, asked: str = "health") -> bool:
     """Whether a Prefect API answers. One that wants a key is there too: the Prefect client has it, or will say so."""
     opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if url == _own_url() else []))
     try:
-        with opener.open(f"{url}/health", timeout=3) as answer:
+        with opener.open(f"{url}/{asked}", timeout=3) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         return error.code in (401, 403)

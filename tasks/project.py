@@ -77,6 +77,11 @@ def recorded_project(config: FileRef) -> Project:
     return Project.model_validate(read_json(config))
 
 
+def project_names() -> list[str]:
+    """The projects that have a YAML file, readable or not, sorted."""
+    return sorted(path.stem for path in (settings().root / "configs").glob("*.yaml"))
+
+
 def config_path(config: str | Path) -> Path:
     root = settings().root
     text = str(config)
@@ -84,7 +89,7 @@ def config_path(config: str | Path) -> Path:
     path = root / "configs" / f"{text}.yaml" if named else root / text
     if path.is_file():
         return path
-    names = sorted(found.stem for found in (root / "configs").glob("*.yaml"))
+    names = project_names()
     near = difflib.get_close_matches(path.stem, names, n=1)
     raise ConfigError(
         f"There is no project `{path.stem}`.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from penstock.desired import Server
 from penstock.errors import ConfigError, PackagingError
 from tasks import sockets, store, supervision
 from tasks.envoy import SILENT, UnixConnection
-from tasks.model_server import api_key, bentoml_environment, unpacked
-from tasks.programs import Program
+from tasks.model_server import OF_MACHINE, api_key, bentoml_environment, unpacked
+from tasks.programs import OWNER, Program
 from tasks.serving_env import serving_python
 from tasks.settings import settings
 from tasks.source import CODE
@@ -24,11 +25,10 @@ from tasks.source import CODE
 READY_SECONDS = 60.0
 STARTS = 3  # a server that needed so many will not come up
 LOG_KEY = "PENSTOCK_LOG_KEY"
-# secrets that supervisord may have been started with; a model server, which runs a project's own functions, needs none
-NOT_FOR_MODELS = (
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PENSTOCK_SQL_PASSWORD", "PREFECT_API_KEY",
-    "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "GITHUB_TOKEN", "GH_TOKEN",
-    "PENSTOCK_GITLAB_TOKEN",
+# what supervisord was started with has secrets: databases', alerts', clouds'. A model server runs a project's own
+# functions, and gets of it what it needs; which, says the head of bentos/launch.py
+FOR_MODELS = (
+    *OF_MACHINE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL", "PENSTOCK_API_KEY", LOG_KEY,
 )  # fmt: skip
 
 
@@ -51,7 +51,6 @@ def program(server: Server) -> Program:
     if extra:
         launcher = CODE / "tasks" / ("faulty_launch.py" if server.fault else "simulated_launch.py")
     environment = {
-        **dict.fromkeys(NOT_FOR_MODELS, ""),
         **bentoml_environment(state),
         "PENSTOCK_RELEASE": server.version,
         "PENSTOCK_MEMORY_MB": str(server.memory_mb),
@@ -59,9 +58,11 @@ def program(server: Server) -> Program:
     if server.log.enabled:
         environment["PENSTOCK_LOG_DIR"] = str(log_folder(server.project, server.version))
         environment["PENSTOCK_LOG"] = server.log.model_dump_json().replace("'", "\\u0027")
+    seen = ",".join(sorted({*FOR_MODELS, OWNER, *environment}))
+    alone = (sys.executable, "-I", "-S", str(CODE / "tasks" / "exec_with.py"), seen)
     return Program(
         name=server.version,
-        command=(str(python), "-I", str(launcher), str(bento), *filter(None, (extra,))),
+        command=(*alone, str(python), "-I", str(launcher), str(bento), *filter(None, (extra,))),
         environment=environment,
         directory=state,
         socket=str(sockets.folder() / f"{server.version}.{{run}}.sock"),

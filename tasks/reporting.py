@@ -85,6 +85,7 @@ def render(candidate: Candidate, release: Release, project: Project) -> str:
         candidate=candidate,
         release=release,
         project=project,
+        environment=settings().environment,
         lineage=candidate.lineage,
         code_hash=hashlib.sha256(code.encode()).hexdigest()[:12],
         checks=[check for check in checks if check not in in_slice],

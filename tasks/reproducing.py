@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from penstock.candidate import Candidate
 from penstock.comparison import Change, changes, files_changed
 from penstock.errors import ClusterError, DataError, PackagingError, TrainingError
+from penstock.python_config import PythonFeatures
 from penstock.refs import FileRef, Value
 from tasks import store
 from tasks.archives import extract
@@ -125,7 +126,7 @@ def _lay_out(folder: Path, recorded: Candidate) -> None:
     place.parent.mkdir(exist_ok=True)
     python = config["features"].get("python")
     if python:  # the record has the function's source in the config, and a project in its file
-        source = folder / f"{python['call'].partition(':')[0].replace('.', '/')}.py"
+        source = folder / PythonFeatures.model_validate(python).file
         source.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(python.pop("source"), encoding="utf-8")
     place.write_text(yaml.safe_dump(config, sort_keys=False))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 import urllib.request
 import uuid
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 
 from penstock import ledger
+from penstock.candidate import Forced
 from penstock.desired import Desired, Note, Route, with_route, with_untold
 from penstock.errors import PenstockError, RolloutError, UnreachableError
+from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.release_config import ServeConfig
 from tasks import ledger_store, release_server, serving
@@ -68,7 +71,21 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
         raise RolloutError(f"Nothing of `{project}` serves.", next_step=f"penstock deploy {project}")
     bad = route.challenger or route.champion
     target = to or (route.champion if route.challenger else ledger.last_healthy(events, route.champion, over))
-    healthy = [event.version for event in events if event.kind == "healthy"]
+    require_target(project, target, bad, route.champion, events, over, force)
+    healthy = {event.version for event in events if event.kind == "healthy"}
+    if target not in healthy | {route.champion}:  # it comes into this environment now
+        require_promotable(packaged(project, target))
+    warm = target in desired.servers and release_server.is_ready(target)
+    return Rollback(project=project, bad=bad, target=target, warm=warm)
+
+
+def require_target(
+    project: str, target: str, bad: str, champion: str, events: Sequence[Event], over: Mapping[str, Forced], force: bool
+) -> None:
+    """Raise RolloutError unless ``target`` may serve in the place of ``bad``, on this machine or in a cluster.
+
+    ``champion``: what served before any challenger came. ``over``: forced releases whose time has ended.
+    """
     if not target:
         raise RolloutError(
             f"There is no release that `{project}` could go back to.",
@@ -78,9 +95,10 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
             next_step=f"penstock rollback {project} --to VERSION --reason ..., if you know one to be good",
         )
     if ledger.find(events, target) is None:
+        healthy = dict.fromkeys(event.version for event in events if event.kind == "healthy")
         raise RolloutError(
             f"There is no release `{target}`.",
-            allowed=", ".join(dict.fromkeys(healthy)) or "none was healthy yet",
+            allowed=", ".join(healthy) or "none was healthy yet",
             next_step=f"penstock history {project}",
         )
     barred = ledger.quarantined(events)
@@ -88,18 +106,14 @@ def plan_rollback(project: str, to: str = "", force: bool = False) -> Rollback:
         raise RolloutError(
             f"`{target}` is in quarantine.", found=barred[target], next_step="name another, or add --force"
         )
-    if target in over and target != route.champion and not force:
+    if target in over and target != champion and not force:
         raise RolloutError(
             f"`{target}` was blessed by force, and that ended with {over[target].until}.",
             found=f"blessed {over[target]}",
             next_step="name another, bless it again, or add --force",
         )
-    if target == route.champion and not route.challenger:
+    if target == champion == bad:
         raise RolloutError(f"`{target}` serves already.", next_step=f"penstock history {project}")
-    if target not in (*healthy, route.champion):  # it comes into this environment now
-        require_promotable(packaged(project, target))
-    warm = target in desired.servers and release_server.is_ready(target)
-    return Rollback(project=project, bad=bad, target=target, warm=warm)
 
 
 def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> Rollback:
@@ -109,12 +123,12 @@ def roll_back(project: str, reason: str, to: str = "", force: bool = False) -> R
     RolloutError without a reason or a target, and when the gateway does not answer with the target.
     """
     require_named("rollback")
+    if not reason.strip():
+        raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     if settings().target == "gitops":
         from tasks.gitops_rollback import revert
 
         return revert(project, reason, to, force)
-    if not reason.strip():
-        raise RolloutError("A rollback needs a reason.", next_step='--reason "what was wrong"')
     with ledger_store.at_hand():
         return _rolled_back(project, reason, to, force)
 

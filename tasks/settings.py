@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     env_kind: Kind = Field(default="development", description="What kind it is, said by its profile.")
     confirm_env: str = Field(default="", description="The environment that a job means: as `--env NAME` of a person.")
     promote_from: str = Field(default="", description="Only what was healthy in this environment is deployed here.")
+    work_pool: str = Field(
+        default="",
+        pattern=r"^[\w.@-]*$",
+        description="The Prefect work pool; if not set `penstock`, and `penstock-NAME` in an environment.",
+    )
 
     root: Path = Field(default=Path(), description="The checkout: the folder that holds `configs/` and `prefect.yaml`.")
     home: Path = Field(default=Path(), description="State of this machine; `.penstock/` in the checkout if not set.")

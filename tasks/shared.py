@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,27 @@ from tasks.objects import objects
 from tasks.settings import settings
 
 JOBS = 8
+_reads_only: ContextVar[bool] = ContextVar("penstock_reads_only", default=False)
+
+
+@contextlib.contextmanager
+def only_read() -> Iterator[None]:
+    """Inside this block the shared store is taken from, and given nothing: what is made stays on this machine.
+
+    What a pull request's code has made must not be found by a release. It keeps honest code from it; what keeps other
+    code from it is a key that may not write.
+    """
+    token = _reads_only.set(True)
+    try:
+        yield
+    finally:
+        _reads_only.reset(token)
 
 
 def publish(refs: Iterable[FileRef]) -> None:
     """Upload what the shared store lacks of these. Raises StorageError for one that is neither here nor there."""
+    if _reads_only.get():
+        return
     lacking = _unknown(refs)
     _at_once(_upload, lacking)
     copies.keep_within_bounds(sum(ref.size for ref in lacking))
@@ -38,6 +55,8 @@ def publish(refs: Iterable[FileRef]) -> None:
 
 def publish_record(ref: FileRef) -> None:
     """Upload a JSON record: first every file that it names, then itself."""
+    if _reads_only.get():
+        raise StorageError("The shared store is only read here.", where=objects().where, found=str(ref))
     if not _unknown([ref]) or _is_there(ref):
         return  # then so are the files it names
     if not store.is_here(ref):
@@ -66,6 +85,8 @@ def require_here(ref: FileRef) -> None:
 
 def write_note(name: str, content: bytes) -> None:
     """Write a small object, if it is not known to be there with this very content."""
+    if _reads_only.get():
+        return
     stamp = f"{name}={hashlib.sha256(content).hexdigest()}"
     if stamp not in known.among([stamp]):
         objects().write(name, content)

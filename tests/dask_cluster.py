@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.steps import listeners
-from tests.s3_server import free_port
+from tests.loopback import free_port
 from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).resolve().parents[1]

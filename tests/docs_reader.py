@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import yaml
 from benchmarks.tiny import QUICK
 from tests import docs_pages as pages
 from tests.docs_pages import ROOT, Block
+from tests.loopback import free_port
 
 # what differs from one run to the next, and is as right as what the page shows
 MASKS = (
@@ -45,7 +45,7 @@ class Reader:
         (root / ".penstock").mkdir()
         (root / ".penstock" / "environments").symlink_to(environments)
         self._small()
-        self.ports = {"8700": _free_port(), "8799": _free_port()}  # those that the pages name
+        self.ports = {name: str(free_port()) for name in ("8700", "8799")}  # those that the pages name
         self.groups: list[int] = []
         path = [str(Path(sys.executable).parent), *(each for each in os.environ["PATH"].split(":"))]
         self.environment = {
@@ -144,11 +144,6 @@ class Reader:
                 same(block, shown.replace(f"{self.root}/", ""))
             run += 1
         return run, parsed
-
-
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return str(free.getsockname()[1])
 
 
 def masked(text: str) -> str:

@@ -17,6 +17,7 @@ import psutil
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.loopback import Quiet
 from tests.waiting import PATIENCE
 
 FLOW = """
@@ -83,13 +84,9 @@ class Place:
 def stranger(port: int) -> socketserver.TCPServer:
     """Another program on the port that says "200 OK" to whatever it is asked."""
 
-    class Answer(http.server.BaseHTTPRequestHandler):
+    class Answer(Quiet):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.answer()
 
     end = time.monotonic() + PATIENCE
     while True:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback import Quiet, serving
 
 SECRET = "xoxb-not-for-anybodys-eyes"  # the part of its address that nobody is to see
 
@@ -17,16 +17,11 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(the address of a web server, what was posted there)."""
     got: list[dict[str, Any]] = []
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             got.append({**body, "path": self.path, "type": self.headers["Content-Type"]})
-            self.send_response(status)
-            self.end_headers()
+            self.answer(status=status)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/{SECRET}", got
-        server.shutdown()
+    with serving(Answer) as port:
+        yield f"http://127.0.0.1:{port}/{SECRET}", got

@@ -96,9 +96,9 @@ def gitlab() -> dict[str, Facts]:
         rules = " ".join(rule["if"] for rule in job["rules"])
         on = {
             "change": "merge_request_event" in rules,
-            "main": '!= "schedule" && $CI_COMMIT_BRANCH == "main"' in rules,
+            "main": '!= "schedule" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH' in rules,
             "tag": "$CI_COMMIT_TAG =~ /^release-/" in rules,
-            "schedule": '== "schedule" && $CI_COMMIT_BRANCH == "main"' in rules,
+            "schedule": '== "schedule" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH' in rules,
         }
         serves = all("&& $PENSTOCK_HOME" in rule["if"] for rule in job["rules"])
         assert serves == (job.get("tags") == ["penstock"])
@@ -201,7 +201,10 @@ def jenkins() -> dict[str, Facts]:
             "tag": '"tag", "arguments": ["release-*"]' in when,
             "schedule": f'"body": []}}, {{"name": {timer}' in when,
         }
-        [shell] = named(body, "steps", "catchError", "sh")
+        [limit] = named(body, "steps", "catchError", "timeout")
+        assert limit["arguments"][0] == {"time": 60, "unit": "MINUTES"}  # of the work, and not of an approval
+        assert not named(body, "options", "timeout") and not named([pipeline], "pipeline", "options", "timeout")
+        [shell] = named(limit["body"], "sh")
         serves = words(named(body, "agent")).count('"label"') == 1
         assert serves == ("expression { env.PENSTOCK_HOME }" in own)
         secrets = [node["name"] for node in [*named(body, "environment")][:1] for node in node["body"]]

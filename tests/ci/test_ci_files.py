@@ -150,3 +150,14 @@ def test_without_a_project_that_takes_part_it_says_how(checkout):
     checkout.change(ci=None)
     said = checkout.penstock("ci", "generate")
     assert said.returncode == 2 and "ci: { sample: 0.2 }" in said.stderr
+
+
+@pytest.mark.parametrize("told", ["GITHUB_REF_NAME", "CI_COMMIT_BRANCH", "CIRCLE_BRANCH", "BRANCH_NAME"])
+def test_retrain_pushes_to_the_branch_that_the_ci_system_tells(told, tmp_path):
+    [push] = [command for stage in STAGES for command in stage.commands if "push" in command]
+    (tmp_path / "git").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "git").chmod(0o755)
+    shell = {"PATH": f"{tmp_path}:/bin:/usr/bin"}
+    said = subprocess.run(["sh", "-c", push], env={**shell, told: "trunk"}, capture_output=True, text=True, check=True)
+    assert said.stdout == "push origin HEAD:trunk\n"
+    assert subprocess.run(["sh", "-c", push], env=shell, capture_output=True, check=False).returncode

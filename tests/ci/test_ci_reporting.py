@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -29,6 +29,7 @@ from penstock.comparison import Change, MetricChange
 from penstock.errors import DataError, PlatformError
 from penstock.paired import Loss
 from tasks import ci_posting, ci_reporting, ci_store
+from tests.loopback import Quiet
 
 NASTY = "`|<script>alert(1)</script> @everyone\n# x"
 
@@ -133,10 +134,10 @@ class Api(ThreadingHTTPServer):
         self.refusal = 0
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet):
     server: Api
 
-    def answer(self) -> None:
+    def do_GET(self) -> None:
         where = urlsplit(self.path)
         token = self.headers.get("Authorization") or self.headers.get("PRIVATE-TOKEN")
         self.server.asked.append((self.command, where.path, token))
@@ -156,16 +157,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             [reply] = [one for one in found if one["id"] == int(where.path.rpartition("/")[2])]
             reply["body"] = json.loads(content)["body"]
-        text = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        self.answer(json.dumps(reply).encode(), status)
 
-    do_GET = do_POST = do_PATCH = do_PUT = answer
-
-    def log_message(self, *_: object) -> None:
-        pass
+    do_POST = do_PATCH = do_PUT = do_GET
 
 
 @pytest.fixture

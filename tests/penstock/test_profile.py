@@ -6,8 +6,12 @@ import pytest
 
 from penstock.errors import ConfigError
 from penstock.profile import Line, profile, taken
+from penstock.profile_advice import lacking, shown
 
-KNOWN = {"PENSTOCK_REMOTE", "PENSTOCK_APPROVAL", "PENSTOCK_ENV_KIND", "PENSTOCK_API_KEY", "PENSTOCK_WORKERS"}
+KNOWN = {
+    "PENSTOCK_REMOTE", "PENSTOCK_APPROVAL", "PENSTOCK_ENV_KIND", "PENSTOCK_API_KEY", "PENSTOCK_WORKERS",
+    "PENSTOCK_STORE", "PENSTOCK_PROMOTE_FROM", "PENSTOCK_TARGET",
+}  # fmt: skip
 
 
 def made(name="production", **lines):
@@ -108,3 +112,31 @@ def test_the_address_of_an_alert_need_not_stay_set():
     found = made(PENSTOCK_ALERT_OPS="${OPS}")
     assert "PENSTOCK_ALERT_OPS" not in taken(found, {})
     assert taken(found, {"OPS": "https://x"})["PENSTOCK_ALERT_OPS"] == "https://x"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "names"),
+    [
+        ("production", {}, ["PENSTOCK_APPROVAL", "PENSTOCK_API_KEY", "PENSTOCK_PROMOTE_FROM", "PENSTOCK_REMOTE"]),
+        ("production", {"PENSTOCK_APPROVAL": "auto", "PENSTOCK_TARGET": "gitops", "PENSTOCK_REMOTE": "s3://a/b",
+                        "PENSTOCK_PROMOTE_FROM": "staging"}, ["PENSTOCK_APPROVAL", "PENSTOCK_STORE"]),
+        ("production", {"PENSTOCK_APPROVAL": "manual", "PENSTOCK_API_KEY": "${KEY}", "PENSTOCK_REMOTE": "s3://a/b",
+                        "PENSTOCK_PROMOTE_FROM": "staging", "PENSTOCK_STORE": "s3://a/c"}, []),
+        ("staging", {}, ["PENSTOCK_REMOTE"]),
+        ("development", {}, []),
+    ],
+)  # fmt: skip
+def test_what_a_profile_of_its_kind_lacks(name, lines, names):
+    assert [lack.name for lack in lacking(made(name, **lines), ["production", "staging"])] == names
+
+
+def test_what_a_profile_sets_is_shown_without_what_may_be_a_secret():
+    found = made(PENSTOCK_REMOTE="s3://a/b", PENSTOCK_API_KEY="${KEY}", PENSTOCK_STORE="s3://${BUCKET}/x",
+                 PENSTOCK_ALERT_OPS="${HOOK}")  # fmt: skip
+    values = {"PENSTOCK_API_KEY": "hunter2", "PENSTOCK_STORE": "s3://hunter2/x"}
+    assert [shown(line, values) for line in found.lines] == [
+        "PENSTOCK_REMOTE=s3://a/b",
+        "PENSTOCK_API_KEY is set",
+        "PENSTOCK_STORE is set",
+        "PENSTOCK_ALERT_OPS is not set here; Prefect keeps it once it was told",
+    ]

@@ -183,3 +183,14 @@ def test_a_gate_with_nothing_in_it_is_a_page(checkout):
     explained = explain_gate("tiny", release.version)
     assert isinstance(explained, GateExplained) and explained.decision.checks == ()
     assert "Passed, 0 checks." in " ".join(read(gate_page(explained).read_text()).text)
+
+
+def test_two_environments_are_told_apart(checkout, monkeypatch):
+    before, after = pair(checkout, monkeypatch, "binary")
+    found = compare("tiny", before, after)
+    sides = [candidate_of(judged_event("tiny", name)) for name in (before, after)]
+    assert "environment" not in as_text(found).partition("config")[0]
+    moved = found.model_copy(update={"after": found.after.model_copy(update={"environment": "staging"})})
+    assert "environment development staging" in " ".join(as_text(moved).split())
+    shown = " ".join(" ".join(read(render_comparison("tiny", moved, *sides)).text).split())
+    assert "environment development staging" in shown

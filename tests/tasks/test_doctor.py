@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
 import socket
 import subprocess
-import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -24,6 +22,7 @@ from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_reco
 from tasks.doctor import examine
 from tasks.dvc_config import DEFAULT
 from tasks.settings import settings
+from tests.loopback import Quiet, serving
 
 
 def one(findings):
@@ -46,7 +45,7 @@ def with_settings(monkeypatch):
 def answering(replies, skew=0.0):
     """A server on loopback with these answers by path, whose clock is ``skew`` seconds ahead."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self):
             status, body = replies.get(self.path, (404, None))
             self.send_response_only(status)
@@ -56,17 +55,8 @@ def answering(replies, skew=0.0):
 
         do_POST = do_GET
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def state(folder):
@@ -138,7 +128,8 @@ def test_a_pin_that_differs_and_one_that_is_missing(checkout):
 def test_a_misspelt_variable_is_named_with_the_right_one_and_without_its_value(checkout, monkeypatch):
     monkeypatch.setenv("PENSTOCK_REMOT", "s3://hush")
     monkeypatch.setenv("PENSTCK_APPROVAL", "manual")
-    monkeypatch.setenv("PENSTOCK_ALERT_OPS", "https://hush")
+    for name in ("PENSTOCK_ALERT_OPS", "PENSTOCK_LOG_KEY", "PENSTOCK_SQL_PASSWORD", "PENSTOCK_GITLAB_TOKEN"):
+        monkeypatch.setenv(name, "hush")
     found = one(doctor_environment.variables())
     assert found == [
         ("variables", "warn", "PENSTCK_APPROVAL is set, and nothing reads it -> did you mean PENSTOCK_APPROVAL?"),

@@ -16,6 +16,7 @@ from penstock.window import Reference, Window, WindowDrift, judge
 from tasks import artifacts, store
 from tasks.drift_plots import distribution, history
 from tasks.drift_report import render_drift, sentence, write_drift_report
+from tasks.settings import settings
 from tests.pages import read
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -151,3 +152,12 @@ def test_the_history_is_cut_marks_what_is_beyond_and_leaves_gaps():
     assert history("temp", [0.1] * 500).count("<rect") == 30
     heights = [float(height) for height in re.findall(r'<rect[^>]* height="([\d.]+)"', svg)]
     assert max(heights) <= 44
+
+
+def test_it_says_in_which_environment(monkeypatch):
+    shown = '<span class="muted">in staging</span>'
+    assert shown not in page(CALM)
+    monkeypatch.setenv("PENSTOCK_ENV", "staging")
+    monkeypatch.setenv("PENSTOCK_ENV_LOADED", "staging")  # as of a process that one of staging has started
+    settings.cache_clear()
+    assert shown in page(CALM)

@@ -6,13 +6,12 @@ import json
 import shutil
 import ssl
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from penstock.errors import ConfigError, PlatformError
 from tasks import kube_api
+from tests.loopback import Quiet, serving
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="skipped: no `openssl` here to make a certificate")
 
@@ -30,35 +29,24 @@ def pod(home, tmp_path, monkeypatch):
     """A folder as a service account's, and a server that it belongs to."""
     key, path = certificate(tmp_path, "cluster")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             if self.headers["Authorization"] != "Bearer secret-7":
                 self.send_error(401)
             elif "gone" in self.path:
                 self.send_error(404)
             else:
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps({"path": self.path}).encode())
+                self.answer(json.dumps({"path": self.path}).encode())
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     shutil.copyfile(path, tmp_path / "ca.crt")
     (tmp_path / "token").write_text("secret-7\n")
     monkeypatch.setattr(kube_api, "ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_address[1]))
-    yield tmp_path
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler, context) as port:
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
+        yield tmp_path
 
 
 def test_a_pod_asks_with_its_account_s_token(pod):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from tasks.registry import find_champion, register
 from tasks.reporting import find_report
 from tasks.settings import settings
 from tests.candidates import made
+from tests.loopback import free_port
 from tests.waiting import PATIENCE
 
 SECRET = "s3cret"
@@ -114,6 +114,21 @@ def test_what_broke_off_before_its_alias_is_completed(checkout):
     assert len(client().search_model_versions("name = 'tiny'")) == 1
 
 
+def test_a_run_that_broke_off_is_gone_on_with(checkout, monkeypatch):
+    told = released(made())
+    with monkeypatch.context() as away:
+        away.setattr(mlflow_mirror, "plots", lambda candidate: (_ for _ in ()).throw(ConnectionError("gone")))
+        with pytest.raises(PlatformError, match="tiny-v1 is registered"):
+            tell(*told)
+    (begun,) = runs().values()
+    assert begun.info.status == "RUNNING"
+    tell(*told)
+    (ended,) = runs().values()
+    assert (ended.info.run_id, ended.info.status) == (begun.info.run_id, "FINISHED")
+    curve = client().get_metric_history(ended.info.run_id, "loss_validation")
+    assert [point.step for point in curve] == [0, 1, 2]
+
+
 def test_what_an_earlier_run_could_not_tell_is_told_by_the_next(checkout, monkeypatch):
     first = released(made())
     use(monkeypatch, "sqlite:////proc/nowhere/mlflow.db")
@@ -175,9 +190,7 @@ def server(tmp_path: Path, template: Path) -> Iterator[str]:
     folder = tmp_path / "server"
     folder.mkdir()
     (folder / "mlflow.db").write_bytes((template / "mlflow" / "mlflow.db").read_bytes())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder)]
     with (folder / "log").open("wb") as log:

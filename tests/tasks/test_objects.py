@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from penstock.errors import ConfigError, StorageError, UnreachableError
 from tasks import bucket, patience, steps
 from tasks.objects import objects
+from tests.loopback import Quiet, serving
 from tests.s3_server import BUCKET
 
 
@@ -115,27 +114,18 @@ def test_patience_ends(network, use_store, monkeypatch):
 
 
 def test_a_server_that_ignores_conditions_keeps_no_ledger(use_store, monkeypatch, s3):
-    class Careless(BaseHTTPRequestHandler):
+    class Careless(Quiet):
         protocol_version = "HTTP/1.1"
 
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer()
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Careless)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     use_store(f"s3://{BUCKET}/x")
-    try:
+    with serving(Careless) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         with pytest.raises(StorageError, match="conditional"):
             objects().create("ledger/p/000001.json", b"{}")
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_whoever_shares_nothing_imports_nothing_of_it(checkout):

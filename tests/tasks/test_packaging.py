@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import tarfile
 
@@ -20,6 +19,7 @@ from tasks.packaging import content_digest
 from tasks.samples import example_row
 from tasks.serving_env import prepare_serving, serving_python, serving_requirements
 from tasks.source import CODE
+from tests.loopback import free_port
 from tests.trained import Client, Trained
 from tests.waiting import PATIENCE, until
 
@@ -74,9 +74,7 @@ def test_a_server_listens_by_itself_where_nobody_hands_it_a_socket(trained, tmp_
     """As in a container: no descriptor, folders that are not there yet, and a check of health."""
     folder = unpacked(trained.package())
     python, source = serving_python(folder / "src" / "requirements.txt"), folder / "src" / "bentos"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     variables = {
         "PENSTOCK_LISTEN": f"127.0.0.1:{port}", "PENSTOCK_RELEASE": "tiny-v9", "BENTOML_DO_NOT_TRACK": "true",
         "BENTOML_HOME": str(tmp_path / "home"), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "a" / "metrics"),

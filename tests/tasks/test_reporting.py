@@ -29,6 +29,7 @@ from penstock.task_type import METRICS
 from tasks import artifacts, store
 from tasks.plots import learning_curve, thinned, ticks
 from tasks.reporting import render, report_path, report_ref, write_report
+from tasks.settings import settings
 from tests.pages import read
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -264,3 +265,12 @@ def test_the_loss_of_a_check_stands_beside_its_bound() -> None:
     )
     assert all(cell in html for cell in cells)
     assert "At most: with 95 %, by a paired bootstrap" in html
+
+
+def test_it_says_in_which_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = '<span class="muted">in staging</span>'
+    assert shown not in render(candidate(), release(), project())
+    monkeypatch.setenv("PENSTOCK_ENV", "staging")
+    monkeypatch.setenv("PENSTOCK_ENV_LOADED", "staging")  # as of a process that one of staging has started
+    settings.cache_clear()
+    assert shown in render(candidate(), release(), project())

@@ -17,6 +17,7 @@ from penstock import envoy_bootstrap, gateway
 from penstock.desired import Desired, Route, with_route
 from penstock.errors import PlatformError, StorageError
 from tasks import envoy, locks, platform, ports, release_server, serving, store, supervision
+from tasks.model_server import bentoml_environment
 from tasks.project import load_project
 from tasks.releases import packaged, server_of
 from tasks.rollback import answering
@@ -72,13 +73,20 @@ def test_an_upgraded_gateway_is_replaced_one_envoy_at_a_time(tiny, monkeypatch):
 def test_a_model_server_gets_no_secret_of_the_platform(tiny, monkeypatch):
     """Supervisord hands its own environment on to whatever it starts."""
     platform.down()
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "precious-key")
-    monkeypatch.setenv("PENSTOCK_SQL_PASSWORD", "precious-word")
+    # of clouds, databases and alerts, and such as a project's YAML names itself: `sql.url_env`
+    for name in ("AWS_SECRET_ACCESS_KEY", "PENSTOCK_SQL_PASSWORD", "PENSTOCK_ALERT_OPS", "SHOP_DATABASE"):
+        monkeypatch.setenv(name, f"precious-{name}")
+    monkeypatch.setenv("PENSTOCK_API_KEY", "asked-of-clients")
     serves("tiny-v1")
     servers = [found["pid"] for found in supervision.group("tiny-v1")]
     assert servers
     for pid in servers:
-        assert "precious" not in "".join(psutil.Process(pid).environ().values())
+        seen = psutil.Process(pid).environ()
+        assert "precious" not in "".join(seen.values())
+        assert set(seen) <= {*release_server.FOR_MODELS, *bentoml_environment(tiny.home)} | {
+            "PENSTOCK_RELEASE", "PENSTOCK_MEMORY_MB", "PENSTOCK_LOG", "PENSTOCK_LOG_DIR", "PENSTOCK_SERVICE",
+        }  # fmt: skip
+        assert seen["PENSTOCK_API_KEY"] == "asked-of-clients" and seen["PENSTOCK_RELEASE"] == "tiny-v1"
     monkeypatch.undo()
     platform.down()  # nobody else's supervisord has them
     serves("tiny-v1")

@@ -127,3 +127,18 @@ def lose(ref) -> None:
         found._fs.rm_file(found._at(name))
     else:
         found._at(name).unlink()
+
+
+def test_what_only_reads_leaves_nothing_there_and_appends_nothing(machine):
+    known = store.put_bytes(b"precious", "a.bin")
+    shared.publish([known])
+    machine("b")
+    with shared.only_read():
+        mine = store.put_bytes(b"of a pull request", "b.bin")
+        shared.publish([mine])
+        shared.write_note("cache/key", b"{}")
+        with pytest.raises(StorageError, match="only read here"):
+            shared.publish_record(mine)
+        assert store.locate(known).read_bytes() == b"precious"
+    machine("c")
+    assert not shared.has([mine]) and shared.read_note("cache/key") is None
