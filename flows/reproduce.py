@@ -25,6 +25,7 @@ class Reproduced(Value):
     version: str
     commit: str
     dataset: str
+    engine: str
     rebuilt: Rebuilt
 
     def __str__(self) -> str:
@@ -32,6 +33,7 @@ class Reproduced(Value):
         lines = [f"{self.version}: {'REPRODUCED' if found.proved else 'NOT REPRODUCED'}"]
         lines.append(f"  from:        commit {self.commit[:12]}, data {self.dataset[:12]}")
         lines.append(f"  environment: {found.environment}")
+        lines.append(f"  trained by:  {self.engine}")
         lines.append(f"  model:       {'the same bytes' if found.same_model else 'other bytes'}")
         lines.append(f"  metrics:     {'the same' if not found.metrics else f'{len(found.metrics)} differ'}")
         if found.files is None:
@@ -63,6 +65,7 @@ def reproduce(config: str, version: str = "", here: bool = False) -> Reproduced:
         version=release.version,
         commit=lineage.git_commit,
         dataset=lineage.dataset,
+        engine=lineage.trained_by,
         rebuilt=rebuilt,
     )
     facts = {

@@ -8,12 +8,24 @@ from datetime import date
 
 from penstock.errors import Rejected
 from penstock.gate import Decision
-from penstock.refs import Checked, Dataset, Evaluation, FileRef, InfraCheck, Model, Package, Profiles, Splits, Value
+from penstock.refs import (
+    Checked,
+    Dataset,
+    Engine,
+    Evaluation,
+    FileRef,
+    InfraCheck,
+    Model,
+    Package,
+    Profiles,
+    Splits,
+    Value,
+)
 from penstock.tuning import Tuned
 
 
 class Lineage(Value):
-    """From what a model was made. `identity` is equal exactly when data, config, code and environment are."""
+    """From what a model was made. `identity` is equal exactly when data, config, code, environment and engine are."""
 
     project: str
     config: FileRef  # the whole project as canonical JSON
@@ -26,11 +38,17 @@ class Lineage(Value):
     environment: str  # hash of the versions of everything installed
     libraries: dict[str, str]
     python: str
+    engine: Engine | None = None  # None: one process trained the model
+
+    @property
+    def trained_by(self) -> str:
+        return str(self.engine or "one process")
 
     @property
     def identity(self) -> str:
         """SHA-256 over what determines the model. The git commit is not part of it: the code's own hashes are."""
         parts = [self.project, self.config.sha256, self.schema_text.sha256, self.dataset, self.code, self.environment]
+        parts += [self.engine.model_dump()] if self.engine else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

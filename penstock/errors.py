@@ -65,6 +65,10 @@ class PlatformError(PenstockError):
     exit_code = 7
 
 
+class ClusterError(PlatformError):
+    """The Dask cluster did not do the work: it was not reached, or its workers went away or cannot do it."""
+
+
 class StorageError(PenstockError):
     """A file of Penstock's own could not be written or read back."""
 

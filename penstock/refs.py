@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,6 +47,16 @@ class Dataset(Value):
 
     def __str__(self) -> str:
         return f"{self.path}@{self.version[:8]} ({len(self.files)} files)"
+
+
+class Engine(Value):
+    """What trained a model that one process did not: workers of a cluster together, each on one of the ``shards``."""
+
+    name: Literal["dask"] = "dask"
+    shards: int
+
+    def __str__(self) -> str:
+        return f"Dask, {self.shards} shard{'s' * (self.shards != 1)}"
 
 
 class Checked(Value):

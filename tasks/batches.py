@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config import FeaturesConfig
 
@@ -14,14 +15,36 @@ if TYPE_CHECKING:
 ROWS = 131_072  # a row group of a split file
 
 
-def raw_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pl.DataFrame]:
-    """The file's rows in order, at most ``rows`` at a time."""
+class Share(NamedTuple):
+    """The rows of a file that one of several processes reads: the ``number``-th of ``of`` equal, contiguous parts."""
+
+    number: int
+    of: int
+
+    def bounds(self, rows: int) -> tuple[int, int]:
+        """(the first row, the row behind the last) of ``rows``; every share has some if there are at least ``of``."""
+        return rows * self.number // self.of, rows * (self.number + 1) // self.of
+
+
+WHOLE = Share(0, 1)
+
+
+def raw_batches(path: Path, columns: list[str], rows: int = ROWS, share: Share = WHOLE) -> Iterator[pl.DataFrame]:
+    """The rows of the file, or of a share of it, in order, at most ``rows`` at a time."""
     import polars as pl
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(rows, columns=columns):
-            yield pl.DataFrame(pl.from_arrow(batch))
+        start, stop = share.bounds(file.metadata.num_rows)
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        ends = list(itertools.accumulate(sizes))
+        groups = [number for number, end in enumerate(ends) if end > start and end - sizes[number] < stop]
+        at = ends[groups[0]] - sizes[groups[0]] if groups else 0
+        for batch in file.iter_batches(rows, columns=columns, row_groups=groups):
+            first, behind = max(start - at, 0), min(stop - at, len(batch))
+            at += len(batch)
+            if first < behind:
+                yield pl.DataFrame(pl.from_arrow(batch.slice(first, behind - first)))
 
 
 def encoded_batches(
@@ -30,11 +53,12 @@ def encoded_batches(
     categories: dict[str, list[str]],
     classes: tuple[str, ...] = (),
     rows: int = ROWS,
+    share: Share = WHOLE,
 ) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
     """(features in the model's order, label: bool, a number, or that of its class) of each batch."""
     from penstock.features import encode_frame
 
-    for frame in raw_batches(path, [*features.inputs, features.label], rows):
+    for frame in raw_batches(path, [*features.inputs, features.label], rows, share):
         yield encode_frame(frame, features, categories), numbered(frame[features.label], classes)
 
 

@@ -56,6 +56,8 @@ def _in_words(path: str, before: Any, after: Any) -> str:
         return f"code: {rest} {'is new' if before is None else 'is gone' if after is None else 'changed'}"
     if kind == "libraries":
         return f"library: {rest} {before} -> {after}"
+    if kind == "engine":
+        return f"engine: {before or 'this process'} -> {after or 'this process'}"
     if kind == "python":
         return f"Python {before} -> {after}"
     if kind == "inputs" and not isinstance(after, dict) and not isinstance(before, dict):

@@ -70,13 +70,22 @@ class Task(Generic[P, R]):
         libraries: tuple[str, ...],
         cached: bool,
         reads: bool,
+        by_engine: bool,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name, self.libraries, self.cached, self.reads = fn, name, libraries, cached, reads
+        self.by_engine = by_engine
 
     def named(self, name: str) -> Task[P, R]:
         """The same task under another name, where one flow calls it twice. The key does not change."""
-        return Task(self.fn, name=name, libraries=self.libraries, cached=self.cached, reads=self.reads)
+        return Task(
+            self.fn,
+            name=name,
+            libraries=self.libraries,
+            cached=self.cached,
+            reads=self.reads,
+            by_engine=self.by_engine,
+        )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = inspect.signature(self.fn).bind(*args, **kwargs)
@@ -112,6 +121,8 @@ class Task(Generic[P, R]):
             "libraries": {name: version(name) for name in sorted(self.libraries)},
             "python": ".".join(map(str, sys.version_info[:2])),
         }
+        if self.by_engine and settings().engine:
+            document["engine"] = str(settings().engine)
         text = json.dumps(document, sort_keys=True)
         return f"{self.fn.__name__}-{hashlib.sha256(text.encode()).hexdigest()[:40]}", document
 
@@ -169,6 +180,7 @@ def task(
     libraries: tuple[str, ...] = ...,
     cached: bool = ...,
     reads: bool = ...,
+    by_engine: bool = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -179,16 +191,20 @@ def task(
     libraries: tuple[str, ...] = (),
     cached: bool = True,
     reads: bool = False,
+    by_engine: bool = False,
 ) -> Any:
     """Make a function a task.
 
     ``libraries``: distributions whose version can change the result. ``cached=False`` for what must happen every
     time. ``reads=True`` for what only looks something up, at once and afresh: it also runs while planning.
+    ``by_engine=True`` where a cluster gives another result than one process does.
     """
 
     def wrap(function: Callable[P, R]) -> Task[P, R]:
         title = name or function.__name__.replace("_", " ")
-        return Task(function, name=title, libraries=libraries, cached=cached and not reads, reads=reads)
+        return Task(
+            function, name=title, libraries=libraries, cached=cached and not reads, reads=reads, by_engine=by_engine
+        )
 
     return wrap(fn) if fn else wrap
 

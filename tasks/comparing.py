@@ -83,7 +83,7 @@ def compare(project: str, before: str, after: str) -> Comparison:
         config=changes(*(store.read_json(one.config) for one in lineages)),
         schema_columns=changes(*(schema_columns(store.read_bytes(one.schema_text)) for one in lineages)),
         code=files_changed(lineages[0].code, lineages[1].code),
-        libraries=changes(*({**one.libraries, "python": one.python} for one in lineages)),
+        libraries=changes(*({**one.libraries, "python": one.python, "engine": one.trained_by} for one in lineages)),
         metrics=metric_changes(
             _ordered(metrics[0]),
             _ordered(metrics[1]),

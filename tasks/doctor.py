@@ -15,6 +15,7 @@ from penstock.diagnosis import Diagnosis, Finding, failed_by, warn
 from penstock.errors import PenstockError
 from tasks import (
     doctor_addresses,
+    doctor_cluster,
     doctor_disk,
     doctor_environment,
     doctor_profile,
@@ -53,6 +54,7 @@ def examine(write: bool = False) -> Diagnosis:
         "datasets": doctor_disk.datasets,
         "shared store": lambda: doctor_store.shared_store(write),
         "dvc remote": lambda: doctor_addresses.dvc_remote(write),
+        "dask": doctor_cluster.dask,
         "mlflow": doctor_addresses.mlflow,
         "prefect": doctor_addresses.prefect,
         "alerts": doctor_addresses.alerts,

@@ -17,6 +17,7 @@ from tasks import store
 from tasks.caching import is_planning, task
 from tasks.dvc_config import remote_url
 from tasks.git import git
+from tasks.settings import settings
 from tasks.source import CODE, closure
 
 # what makes the release; the rest (terminal, report, platform, ledger) shows it or moves it
@@ -52,6 +53,7 @@ def describe_lineage(project: Project, schema: str, dataset: Dataset) -> Lineage
         environment=environment_hash(),
         libraries={name: metadata.version(name) for name in LIBRARIES},
         python=".".join(map(str, sys.version_info[:3])),
+        engine=settings().engine,
     )
 
 

@@ -1,7 +1,8 @@
 """Makes a release again from its record alone, in a clean folder: code from git, data from the DVC remote.
 
 Nothing of this checkout's home is used, no cache, no store, no ledger, but the serving environments: those are
-installed by hash, and named by it. The folder's own code does the work, in a process of its own.
+installed by hash, and named by it. The folder's own code does the work, in a process of its own. What workers of a
+cluster have trained together, as many workers train on this machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from pydantic import ValidationError
 
 from penstock.candidate import Candidate
 from penstock.comparison import Change, changes, files_changed
-from penstock.errors import DataError, PackagingError, TrainingError
+from penstock.errors import ClusterError, DataError, PackagingError, TrainingError
 from penstock.python_config import PythonFeatures
 from penstock.refs import FileRef, Value
 from tasks import store
@@ -43,6 +45,17 @@ ended = train.fn(sys.argv[1], sys.argv[2])
 outcome = getattr(ended, "data", ended)
 outcome = getattr(outcome, "outcome", outcome)
 print(outcome.candidate.model_dump_json())
+"""
+# the same shards give the same model, whichever workers have them: here are as many of its own
+TRAIN_TOGETHER = f"""
+import os, sys
+from distributed import LocalCluster
+with LocalCluster(
+    n_workers=int(sys.argv[3]), threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0,
+    local_directory=os.environ["PENSTOCK_HOME"],
+) as cluster:
+    os.environ["PENSTOCK_DASK"], os.environ["PENSTOCK_DASK_SHARDS"] = cluster.scheduler_address, sys.argv[3]
+    {TRAIN.strip().replace(chr(10), chr(10) + "    ")}
 """
 ENVIRONMENT = "from tasks.lineage import environment_hash; print(environment_hash())"
 MADE = re.compile(rb"^\s*creation_time: .*$", re.MULTILINE)
@@ -130,9 +143,16 @@ def _python(folder: Path, recorded: Candidate, install: bool) -> tuple[str, str]
     wanted = recorded.lineage.environment
     if _asked(folder, sys.executable, ENVIRONMENT) == wanted:
         return sys.executable, "the recorded one"
+    if recorded.lineage.engine and not install and not find_spec("distributed"):
+        raise ClusterError(
+            "The release was trained on a Dask cluster, and the package for that is not installed here.",
+            found=f"trained by {recorded.lineage.engine}",
+            next_step="uv sync --extra dask",
+        )
     if not install or not (folder / "pyproject.toml").is_file() or not shutil.which("uv"):
         return sys.executable, "another than the recorded one"
     command = ["uv", "sync", "--quiet", "--project", str(folder), "--python", recorded.lineage.python]
+    command += ["--extra", "dask"] if recorded.lineage.engine else []
     theirs = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
     environment = {name: text for name, text in os.environ.items() if name not in theirs}
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -149,7 +169,10 @@ def _python(folder: Path, recorded: Candidate, install: bool) -> tuple[str, str]
 
 
 def _train(folder: Path, python: str, recorded: Candidate) -> Candidate:
-    printed = _asked(folder, python, TRAIN, recorded.lineage.project, recorded.dataset.version.removesuffix(".dir"))
+    engine = recorded.lineage.engine
+    code, shards = (TRAIN_TOGETHER, [str(engine.shards)]) if engine else (TRAIN, [])
+    dataset = recorded.dataset.version.removesuffix(".dir")
+    printed = _asked(folder, python, code, recorded.lineage.project, dataset, *shards)
     try:
         return Candidate.model_validate_json(printed.splitlines()[-1])
     except (ValidationError, IndexError):
@@ -187,7 +210,13 @@ def _compared(recorded: Candidate, made: Candidate, folder: Path, environment: s
     metrics = [store.read_json(recorded.evaluation.metrics), json.loads(_read(folder, made.evaluation.metrics))]
     before, after = recorded.lineage, made.lineage
     facts = [
-        {"dataset": one.dataset, "python": one.python, "environment": one.environment[:12], "libraries": one.libraries}
+        {
+            "dataset": one.dataset,
+            "python": one.python,
+            "environment": one.environment[:12],
+            "engine": one.trained_by,
+            "libraries": one.libraries,
+        }
         for one in (before, after)
     ]
     inputs = (

@@ -25,6 +25,7 @@ from tasks.store_use import in_use
 NOT_INHERITED = (
     "PENSTOCK_REMOTE",
     "PENSTOCK_STORE",
+    "PENSTOCK_DASK",  # no worker sees the sandbox's home
     "PENSTOCK_MLFLOW_URI",
     "PREFECT_API_URL",
     "PENSTOCK_APPROVAL",

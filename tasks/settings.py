@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from penstock.errors import ConfigError
 from penstock.profile import Kind
+from penstock.refs import Engine
 from tasks import environments, memory, store_endpoint
 
 QUIET = {
@@ -62,6 +63,17 @@ class Settings(BaseSettings):
     cache_gb: float = Field(default=20, gt=0, description="The most that copies of the shared store's files may take.")
     mlflow_uri: str = Field(default="", description="MLflow tracking URI; SQLite under the home if not set.")
     threads: int = Field(default=0, ge=0, description="Threads that training may use; 0: all this process may run on.")
+
+    dask: str = Field(
+        default="",
+        description="A Dask scheduler, as tcp://host:8786: its workers do what is heavy; not set: this machine does.",
+    )
+    dask_shards: int = Field(
+        default=2,
+        ge=1,
+        le=1024,
+        description="How many workers train one model together, each on its share of the rows; it changes the model.",
+    )
 
     production_port: int = Field(
         default=8700, ge=0, le=65535, description="Where production is reached, on 127.0.0.1; another if it is taken."
@@ -127,6 +139,11 @@ class Settings(BaseSettings):
     @property
     def cpus(self) -> int:
         return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def engine(self) -> Engine | None:
+        """What trains models, where it is not this process alone."""
+        return Engine(shards=self.dask_shards) if self.dask else None
 
 
 def of_shared_store() -> dict[str, str]:

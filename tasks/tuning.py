@@ -22,9 +22,9 @@ from penstock.tune_config import TuneConfig
 from penstock.tuning import Params, Trial, Tuned, at_once, best_of, measured_by
 from tasks import store
 from tasks.caching import task
+from tasks.fitting import class_weights
 from tasks.settings import settings
 from tasks.steps import StepEvent, emit
-from tasks.training import class_weights
 from tasks.tuning_folds import rows_of_folds
 from tasks.tuning_search import Search
 from tasks.tuning_trials import Journal, Trainer

@@ -16,7 +16,7 @@ from penstock.model import Batches, Fit, fit, load
 from penstock.train_config import TrainConfig
 from penstock.tuning import Params, Trial, is_hopeless, losses_at, rungs
 from tasks import memory, store
-from tasks.training import scratch
+from tasks.fitting import scratch
 from tasks.tuning_folds import FoldRows
 
 

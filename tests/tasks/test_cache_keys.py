@@ -7,6 +7,8 @@ import pytest
 from penstock.errors import StorageError
 from penstock.refs import DataFile, Dataset, FileRef, Model
 from tasks.cache_keys import reasons, token
+from tasks.caching import task
+from tasks.settings import settings
 
 
 def test_a_ref_counts_by_its_content_alone():
@@ -43,3 +45,33 @@ def test_many_changed_files_are_one_reason():
     old = {"code": {f"{name}.py": "1" for name in "abcd"}, "python": "3.11"}
     new = {"code": {f"{name}.py": "2" for name in "abcd"}, "python": "3.12"}
     assert reasons(old, new) == ("code: 4 files changed, such as a.py", "Python 3.11 -> 3.12")
+
+
+@task(by_engine=True)
+def trained(number: int) -> int:
+    return number
+
+
+@task
+def validated(number: int) -> int:
+    return number
+
+
+def test_the_engine_is_in_the_key_of_what_depends_on_it_and_nowhere_when_it_is_this_process(home, monkeypatch):
+    def key(of, shards="") -> str:
+        monkeypatch.setenv("PENSTOCK_DASK", "tcp://a:8786" if shards else "")
+        monkeypatch.setenv("PENSTOCK_DASK_SHARDS", shards or "2")
+        settings.cache_clear()
+        key, document = of.key({"number": 1})
+        assert ("engine" in document) == (of is trained and bool(shards))
+        return key
+
+    assert len({key(trained), key(trained, "2"), key(trained, "3")}) == 3
+    assert len({key(validated), key(validated, "2"), key(validated, "3")}) == 1
+
+
+def test_another_engine_is_told_by_name():
+    local, two, three = {"python": "3.11"}, {"engine": "Dask, 2 shards"}, {"engine": "Dask, 3 shards"}
+    assert reasons(local, local | two) == ("engine: this process -> Dask, 2 shards",)
+    assert reasons(two, three) == ("engine: Dask, 2 shards -> Dask, 3 shards",)
+    assert reasons(two, {}) == ("engine: Dask, 2 shards -> this process",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from penstock.refs import DataFile, Dataset
@@ -37,6 +39,23 @@ def test_whatever_can_change_the_model_changes_it(checkout, monkeypatch, what):
     elif what == "environment":
         monkeypatch.setattr(lineage, "_pins", lambda path: ["xgboost==9"])
     assert describe("2" if what == "data" else "1").identity != first
+
+
+def test_the_engine_changes_it_and_is_recorded_and_one_process_is_none(checkout, monkeypatch):
+    found = [describe()]
+    for shards in ("2", "3"):
+        monkeypatch.setenv("PENSTOCK_DASK", "tcp://somewhere:8786")
+        monkeypatch.setenv("PENSTOCK_DASK_SHARDS", shards)
+        settings.cache_clear()
+        found.append(describe())
+    assert [each.trained_by for each in found] == ["one process", "Dask, 2 shards", "Dask, 3 shards"]
+    assert len({each.identity for each in found}) == 3
+    monkeypatch.setenv("PENSTOCK_DASK", "tcp://elsewhere:8786")
+    settings.cache_clear()
+    assert describe().identity == found[2].identity
+    before = json.loads(found[0].model_dump_json())
+    del before["engine"]  # a record from before there was one
+    assert type(found[0]).model_validate(before).identity == found[0].identity
 
 
 def test_how_a_release_serves_takes_over_and_is_watched_is_no_part_of_it(checkout):

@@ -10,7 +10,7 @@ from penstock.config import EvaluateConfig, SplitConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, DataFile, Dataset
 from penstock.task_type import Target
-from tasks import store, training
+from tasks import fitting, store
 from tasks.evaluation import evaluate_model
 from tasks.project import load_project
 from tasks.sources import load_source
@@ -129,7 +129,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_threads(data, threads,
 def test_external_memory_gives_the_same_model_and_leaves_no_file(data, monkeypatch, checkout):
     splits = data.split()
     inside = data.train(splits)
-    monkeypatch.setattr(training, "needs_external_memory", lambda *_: True)
+    monkeypatch.setattr(fitting, "needs_external_memory", lambda *_: True)
     assert data.train(splits).booster == inside.booster
     assert not list((checkout.home / "store" / "tmp").iterdir())
 
