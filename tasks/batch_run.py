@@ -1,7 +1,8 @@
 """One pass over rows that are scored: read, checked, predicted, profiled, logged and written to drafts.
 
 Reading, profiling and each file that is written have a thread of their own. Only a batch or two wait for each, so
-memory does not grow with the rows.
+memory does not grow with the rows. A cluster's workers check, predict and profile pieces (`tasks/batch_pieces.py`); the
+files are written here, of the same batches.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,9 @@ from tasks import store
 from tasks.batch_input import Rows, ahead
 from tasks.batch_log import ServedRows
 from tasks.batch_output import ParquetTable, Worker, table
+from tasks.batch_pieces import answered_by_workers, discard, profile_of, read_answers
 from tasks.batch_rows import Answered, Scorer
+from tasks.pieces import far
 from tasks.steps import StepEvent, emit
 
 if TYPE_CHECKING:
@@ -79,7 +83,7 @@ class Run:
         return self._intent(rows, served, profile, since, time.time_ns())
 
     def _intent(self, rows: int, served: FileRef | None, profile: FileRef, since: int, until: int) -> Intent:
-        version, refused, run = self.scorer.release.version, self.refusals.rows, self.drafts.run
+        version, refused, run = self.scorer.basis.version, self.refusals.rows, self.drafts.run
         scored = Scored(
             project=self.project.name,
             run=run,
@@ -110,21 +114,19 @@ class Run:
         """Score all rows; returns how many were valid."""
         output, refused = table(self.drafts.output), ParquetTable(self.drafts.refused)
         served = ParquetTable(log) if log else None
-        kept = ServedRows(self.project, self.scorer.release.version, self.drafts.run, self.scorer.predictor)
+        kept = ServedRows(self.project, self.scorer.basis.version, self.drafts.run, self.scorer.predictor)
         total, done, valid = self.rows.count(), 0, 0
         progress = _Progress()
         with store.readable_errors(self.drafts.output), contextlib.ExitStack() as stack:
             profiling, writing = (stack.enter_context(Worker(act)) for act in (self._add_profile, output.add))
             logging = stack.enter_context(Worker(served.add)) if served else None
-            for frame in stack.enter_context(contextlib.closing(ahead(self.rows.read(self._columns())))):
-                found = self.scorer.answer(frame, done)
-                done += frame.height
+            for found in stack.enter_context(contextlib.closing(self._answers(profiling))):
+                done += found.read
                 valid += found.rows.height
                 if found.refused is not None:
                     refused.add(found.refused)
                     self.refusals.add(found.refused)
                     self.refusals.require_few(total or sys.maxsize)  # of a CSV nobody knows yet how long it is
-                profiling.add(found.rows.select(self.profiled))
                 writing.add(self._written(found))
                 if logging:
                     logging.add(kept.frame(found))
@@ -139,6 +141,32 @@ class Run:
             if served:
                 served.close()
         return valid
+
+    def _answers(self, profiling: Worker) -> Generator[Answered, None, None]:
+        """Every batch of the rows, in order; each is profiled, too."""
+        columns, start = self._columns(), 0
+        if far(self.rows.pieces):
+            yield from self._answers_of_workers(columns)
+            return
+        with contextlib.closing(ahead(self.rows.read(columns))) as frames:
+            for frame in frames:
+                found = self.scorer.answer(frame, start)
+                start += found.read
+                profiling.add(found.rows.select(self.profiled))
+                yield found
+
+    def _answers_of_workers(self, columns: list[str]) -> Generator[Answered, None, None]:
+        run = self.drafts.run
+        parts = answered_by_workers(self.rows.pieces, columns, self.profiled, self.scorer.basis, run)
+        try:
+            for part in parts:
+                self.scorer.unknown.update(part.unknown)
+                self._merge(profile_of(part))
+            answers = (found for part in parts for found in read_answers(part, run))
+            with contextlib.closing(ahead(answers)) as found_ahead:
+                yield from found_ahead
+        finally:
+            discard(parts)
 
     def _columns(self) -> list[str]:
         """What is read of every file. Raises DataError if one has not the columns, or others than the first."""
@@ -156,7 +184,9 @@ class Run:
     def _add_profile(self, rows: pl.DataFrame) -> None:
         from tasks.whylogs_profile import profile
 
-        part = profile(rows)
+        self._merge(profile(rows))
+
+    def _merge(self, part: Any) -> None:
         self.profile = part if self.profile is None else self.profile.merge(part)
 
     def _written(self, found: Answered) -> pl.DataFrame:
@@ -168,7 +198,7 @@ class Run:
             pl.lit(self.drafts.run).alias("request_id"),
             found.place.alias("row"),
             *(pl.col(name) for name in keys if name in found.rows.columns),
-            pl.lit(self.scorer.release.version).alias("model"),
+            pl.lit(self.scorer.basis.version).alias("model"),
             *(pl.Series(name, values) for name, values in self.scorer.predictor.shown(found.scores).items()),
         )
 
