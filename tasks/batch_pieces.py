@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.refs import FileRef, Value
 from tasks import cluster, store
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PLACE, SCORES = "__place {run}__", "__scores__"
 
 
-class _Share(Value):
+class Share(Value):
     """``start``: the place in the input of the piece's first row; ``profiled``: the columns that are."""
 
     piece: Piece
@@ -55,16 +55,10 @@ def answered_by_workers(
     """All pieces, in their order. Raises what `Scorer.answer` raises, ClusterError if the cluster cannot do it."""
     starts = accumulate((piece.rows for piece in pieces), initial=0)
     shares = [
-        _Share(piece=piece, start=start, columns=tuple(columns), profiled=tuple(profiled), basis=basis, run=run)
+        Share(piece=piece, start=start, columns=tuple(columns), profiled=tuple(profiled), basis=basis, run=run)
         for piece, start in zip(pieces, starts, strict=False)
     ]
-    return cluster.spread(_answer_there, shares, what="the scoring")
-
-
-def profile_of(part: Part) -> Any:
-    from tasks.whylogs_profile import read
-
-    return read(store.read_bytes(part.profile))
+    return cluster.spread(answer, shares, what="the scoring")
 
 
 def read_answers(part: Part, run: str) -> Iterator[Answered]:
@@ -94,7 +88,8 @@ def discard(parts: Sequence[Part]) -> None:
             store.discard(ref)
 
 
-def _answer_there(share: _Share) -> Part:
+def answer(share: Share) -> Part:
+    """What a worker does."""
     import polars as pl
 
     from tasks.whylogs_profile import merge, profile

@@ -26,7 +26,8 @@ from tasks import store
 from tasks.batch_input import Rows, ahead
 from tasks.batch_log import ServedRows
 from tasks.batch_output import ParquetTable, Worker, table
-from tasks.batch_pieces import answered_by_workers, discard, profile_of, read_answers
+from tasks.batch_pieces import answered_by_workers, discard, read_answers
+from tasks.batch_profile import BatchProfile
 from tasks.batch_rows import Answered, Scorer
 from tasks.pieces import far
 from tasks.steps import StepEvent, emit
@@ -62,8 +63,8 @@ class Run:
         self.project, self.request, self.scorer, self.rows, self.drafts = project, request, scorer, rows, drafts
         log = project.serve.log
         self.logged = request.log and log.enabled
-        self.profiled = [name for name in scorer.features.watched if name not in (*log.drop, *log.hash)]
-        self.profile: Any = None
+        profiled = [name for name in scorer.features.watched if name not in (*log.drop, *log.hash)]
+        self.profile = BatchProfile(profiled, rows.pieces)
         none = (request.on_invalid or project.data.on_invalid) == "fail"
         self.refusals = RefusedRows(request.source, project.data.max_invalid_fraction, none)
 
@@ -79,7 +80,7 @@ class Run:
             served = draft.ref
         else:
             rows = self._pass(None)
-        profile = store.put_bytes(bytes(self.profile.serialize()), "scored.bin")
+        profile = store.put_bytes(self.profile.content(), "scored.bin")
         return self._intent(rows, served, profile, since, time.time_ns())
 
     def _intent(self, rows: int, served: FileRef | None, profile: FileRef, since: int, until: int) -> Intent:
@@ -118,7 +119,8 @@ class Run:
         total, done, valid = self.rows.count(), 0, 0
         progress = _Progress()
         with store.readable_errors(self.drafts.output), contextlib.ExitStack() as stack:
-            profiling, writing = (stack.enter_context(Worker(act)) for act in (self._add_profile, output.add))
+            profiling = stack.enter_context(Worker(self.profile.add))
+            writing = stack.enter_context(Worker(output.add))
             logging = stack.enter_context(Worker(served.add)) if served else None
             for found in stack.enter_context(contextlib.closing(self._answers(profiling))):
                 done += found.read
@@ -131,7 +133,8 @@ class Run:
                 if logging:
                     logging.add(kept.frame(found))
                 progress.tell(done, total)
-            for worker in filter(None, (profiling, writing, logging)):
+            workers: tuple[Worker[Any] | None, ...] = (profiling, writing, logging)
+            for worker in filter(None, workers):
                 worker.finish()
             if not done:
                 raise DataError("There are no rows to score.", where=self.request.source)
@@ -142,7 +145,7 @@ class Run:
                 served.close()
         return valid
 
-    def _answers(self, profiling: Worker) -> Generator[Answered, None, None]:
+    def _answers(self, profiling: Worker[Answered]) -> Generator[Answered, None, None]:
         """Every batch of the rows, in order; each is profiled, too."""
         columns, start = self._columns(), 0
         if far(self.rows.pieces):
@@ -152,16 +155,16 @@ class Run:
             for frame in frames:
                 found = self.scorer.answer(frame, start)
                 start += found.read
-                profiling.add(found.rows.select(self.profiled))
+                profiling.add(found)
                 yield found
 
     def _answers_of_workers(self, columns: list[str]) -> Generator[Answered, None, None]:
         run = self.drafts.run
-        parts = answered_by_workers(self.rows.pieces, columns, self.profiled, self.scorer.basis, run)
+        parts = answered_by_workers(self.rows.pieces, columns, self.profile.columns, self.scorer.basis, run)
         try:
             for part in parts:
                 self.scorer.unknown.update(part.unknown)
-                self._merge(profile_of(part))
+                self.profile.add_piece(store.read_bytes(part.profile))
             answers = (found for part in parts for found in read_answers(part, run))
             with contextlib.closing(ahead(answers)) as found_ahead:
                 yield from found_ahead
@@ -180,14 +183,6 @@ class Run:
                 raise DataError("The files do not have the same columns.", where=str(file), found=", ".join(other))
             first = read
         return list(first)
-
-    def _add_profile(self, rows: pl.DataFrame) -> None:
-        from tasks.whylogs_profile import profile
-
-        self._merge(profile(rows))
-
-    def _merge(self, part: Any) -> None:
-        self.profile = part if self.profile is None else self.profile.merge(part)
 
     def _written(self, found: Answered) -> pl.DataFrame:
         """The output's rows: which they are, the columns asked for, and the answers."""

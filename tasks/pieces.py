@@ -68,9 +68,14 @@ def cut(file: FileRef | DataFile | Outside, path: Path) -> list[Piece]:
     return [piece for piece in pieces if piece.rows] or pieces[:1]
 
 
+def many(pieces: Sequence[Piece]) -> bool:
+    """Whether these are worth a cluster."""
+    return len(pieces) > 1 and sum(piece.rows for piece in pieces) > ROWS
+
+
 def far(pieces: Sequence[Piece]) -> bool:
-    """Whether these are worked on by a cluster: where there is one, and they are worth it."""
-    return cluster.is_used() and len(pieces) > 1 and sum(piece.rows for piece in pieces) > ROWS
+    """Whether a cluster works on these: they are worth it, and there is one."""
+    return cluster.is_used() and many(pieces)
 
 
 def scan(piece: Piece) -> pl.LazyFrame:

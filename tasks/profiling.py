@@ -16,7 +16,7 @@ from penstock.refs import FileRef, Profiles, Splits, Value
 from tasks import cluster, store
 from tasks.caching import task
 from tasks.cluster_files import here
-from tasks.pieces import Piece, batches, cut, far
+from tasks.pieces import Piece, batches, cut, far, many
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,24 +53,22 @@ def profile_splits(splits: Splits, features: FeaturesConfig) -> Profiles:
 
 
 def _views(pieces: list[Piece], columns: list[str]) -> Iterator[Any]:
-    """The profile of each piece, in their order."""
-    from tasks.whylogs_profile import read
+    """The profile of each piece, in their order. Of many they are read back, which rounds estimates, here as there."""
+    from tasks.whylogs_profile import merged, read
 
     if far(pieces):
         shares = [_Share(piece=piece, columns=tuple(columns)) for piece in pieces]
-        yield from map(read, map(store.read_bytes, cluster.spread(_profile_there, shares, what="the profiles")))
-    else:
-        yield from (_profile(piece, columns) for piece in pieces)
-
-
-def _profile(piece: Piece, columns: list[str]) -> Any:
-    from tasks.whylogs_profile import merged
-
-    return merged(batches(piece, ROWS, columns))
+        found = cluster.spread(_profile_there, shares, what="the profiles")
+        return map(read, map(store.read_bytes, found))
+    views = (merged(batches(piece, ROWS, columns)) for piece in pieces)
+    return (read(view.serialize()) for view in views) if many(pieces) else views
 
 
 def _profile_there(share: _Share) -> FileRef:
-    return store.put_bytes(_profile(here(share.piece), list(share.columns)).serialize(), "profile-piece.bin")
+    from tasks.whylogs_profile import merged
+
+    view = merged(batches(here(share.piece), ROWS, list(share.columns)))
+    return store.put_bytes(view.serialize(), "profile-piece.bin")
 
 
 def profile_frame(rows: pl.DataFrame, path: Path) -> dict[str, Any]:
