@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from penstock.refs import FileRef, Value
-from tasks import cluster, store
+from tasks import cluster, cluster_piece, store
 from tasks.batch_basis import Basis
 from tasks.batch_input import ROWS
 from tasks.batch_rows import Answered, Scorer
@@ -94,7 +94,7 @@ def answer(share: Share) -> Part:
 
     from tasks.whylogs_profile import merge, profile
 
-    scorer = Scorer(share.basis)
+    scorer = Scorer(share.basis, cluster_piece.threads())
     found: list[Answered] = []
     start = share.start
     for frame in batches(here(share.piece), ROWS, list(share.columns)):

@@ -24,7 +24,6 @@ from tasks import store
 from tasks.batch_basis import Basis
 from tasks.pandera_schema import Rules, broken_rules, build
 from tasks.project import recorded_project
-from tasks.settings import settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +56,7 @@ class Scorer:
     """A release, ready to score. ``unknown``: by feature, the texts so far that training did not have."""
 
     basis: Basis
+    threads: int
     unknown: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Scorer:
         self.reject = spec["unknown_category"] == "reject"
         self.categories = {one["name"]: one["categories"] for one in spec["columns"] if one["categories"] is not None}
         self.categories |= spec.get("recipe", {}).get("categories", {})
-        self.booster = load(store.read_bytes(given.booster), settings().cpus)
+        self.booster = load(store.read_bytes(given.booster), self.threads)
         self.predictor = predictor(store.read_json(given.metrics))
         named = [name for name in given.named if name in self.schema.columns]
         self.needed = list(dict.fromkeys([*self.features.inputs, *named, *given.keys]))

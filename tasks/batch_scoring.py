@@ -22,6 +22,7 @@ from tasks.batch_run import Drafts, Run
 from tasks.caching import task
 from tasks.registry import read_ledger
 from tasks.releases import packaged
+from tasks.settings import settings
 
 
 @task(cached=False)
@@ -45,7 +46,8 @@ def score_rows(project: Project, request: Request) -> Scored:
         drafts = Drafts(output, project.name)
         drafts.clear()
         try:
-            intent = Run(project, request, Scorer(basis(release, project, request.columns)), rows, drafts).intent()
+            scorer = Scorer(basis(release, project, request.columns), settings().cpus)
+            intent = Run(project, request, scorer, rows, drafts).intent()
             publish(intent)
         finally:
             drafts.clear()

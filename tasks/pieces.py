@@ -16,7 +16,7 @@ from tasks import cluster
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS = 1 << 20  # of a piece, or the whole row groups that make as many; fewer rows in all are not worth a cluster
+ROWS = 1 << 19  # of a piece, or the whole row groups that make as many; fewer rows in all are not worth a cluster
 
 
 class Outside(Value):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from penstock.model import load, recipe
 from penstock.refs import FileRef, Value
-from tasks import cluster, store
+from tasks import cluster, cluster_piece, store
 from tasks.batches import ROWS, raw_batches
 from tasks.cluster_files import here
 from tasks.pieces import Piece, batches, cut, far
@@ -38,7 +38,7 @@ def predictions(
     if far(pieces):
         yield from _from_workers(rows, booster, label, wanted, pieces)
         return
-    predict = _Predict(booster, label)
+    predict = _Predict(booster, label, settings().cpus)
     columns = list(dict.fromkeys([*predict.columns, *wanted]))
     for frame in raw_batches(store.locate(rows), columns):
         yield frame, predict(frame)
@@ -47,8 +47,8 @@ def predictions(
 class _Predict:
     """The scores of a frame that has ``columns``."""
 
-    def __init__(self, booster: FileRef, label: str) -> None:
-        self._booster = load(store.read_bytes(booster), settings().cpus)
+    def __init__(self, booster: FileRef, label: str, threads: int) -> None:
+        self._booster = load(store.read_bytes(booster), threads)
         self._features, self._known = recipe(self._booster, label)
         self.columns = list(self._features.inputs)
 
@@ -76,7 +76,7 @@ def _from_workers(
 def _predict_there(share: _Share) -> FileRef:
     import numpy as np
 
-    predict = _Predict(share.booster, share.label)
+    predict = _Predict(share.booster, share.label, cluster_piece.threads())
     scores = np.concatenate([predict(frame) for frame in batches(here(share.piece), ROWS, predict.columns)])
     with store.new_file("scores.npy") as draft, draft.path.open("wb") as file:
         np.save(file, scores, allow_pickle=False)

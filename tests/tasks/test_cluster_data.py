@@ -354,7 +354,7 @@ def test_the_batches_of_a_piece_come_back_one_by_one(tiny, use, source, monkeypa
     rows = find_rows(project, str(source))
     piece = rows.pieces[1]
     given = basis(release, project, ("id",))
-    scorer = Scorer(given)
+    scorer = Scorer(given, 2)
     columns = scorer.require(rows.types(rows.files[0]), "in", text=False)
     frames = [frame.select(columns) for frame in pieces.batches(piece, 30)]
     share = batch_pieces.Share(
