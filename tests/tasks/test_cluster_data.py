@@ -255,15 +255,16 @@ def test_scores_of_classes_have_their_shape(checkout, monkeypatch, tmp_path, use
     splits = data.split()
     model = data.train(splits)
 
-    def scores() -> np.ndarray:
-        return np.concatenate([found for _, found in predictions(splits.test, model.booster, "late", ["late"])])
-
-    here = scores()
+    here = _scores(splits, model.booster)
     with dask_cluster(tmp_path / "dask", 1) as found:
         use(found.address)
-        there = scores()
+        there = _scores(splits, model.booster)
     assert here.shape == there.shape == (splits.rows[2], 3)
     assert here.tobytes() == there.tobytes()
+
+
+def _scores(splits, booster) -> np.ndarray:
+    return np.concatenate([found for _, found in predictions(splits.test, booster, "late", ["late"])])
 
 
 def _in_small_groups(splits):
@@ -394,29 +395,29 @@ def test_a_file_that_is_another_one_for_the_worker_is_refused(workers, use, rows
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_a_worker_elsewhere_fetches_a_dataset_from_the_remote(tiny, use, tmp_path, remote):
+def test_a_worker_elsewhere_fetches_a_dataset_from_the_remote(tiny, use, tmp_path, monkeypatch, remote):
     project = load_project("tiny")
     use("")
     dataset = resolve_dataset.fn(project.data)
-    here = validated(dataset)
+    here, candidate = validated(dataset), packaged("tiny").candidate
+    splits = _in_small_groups(candidate.splits)
+    scores = _scores(splits, candidate.model.booster)
     (tmp_path / "team").mkdir()
-    for name in ("PENSTOCK_STORE",):
-        os.environ[name] = str(tmp_path / "team")
+    monkeypatch.setenv("PENSTOCK_STORE", str(tmp_path / "team"))
     elsewhere = {"PENSTOCK_ROOT": str(tmp_path / "theirs"), "PENSTOCK_HOME": str(tmp_path / "theirs" / "home")}
     elsewhere["PENSTOCK_REMOTE"] = remote_url() if remote else str(tmp_path / "nothing")
     (tmp_path / "theirs").mkdir()
-    try:
-        with dask_cluster(tmp_path / "dask", 1, **elsewhere) as found:
-            use(found.address)
-            if remote:
-                assert validated(dataset) == here
-                assert len(list((tmp_path / "theirs" / ".dvc" / "cache" / "files" / "md5").glob("*/*"))) == 3
-            else:
-                with pytest.raises(ClusterError, match="cannot get a file of the dataset") as raised:
-                    validated(dataset)
-                assert str(tmp_path / "nothing") in raised.value.where and "PENSTOCK_REMOTE" in raised.value.next_step
-    finally:
-        del os.environ["PENSTOCK_STORE"]
+    with dask_cluster(tmp_path / "dask", 1, **elsewhere) as found:
+        use(found.address)
+        if remote:
+            assert validated(dataset) == here
+            there = _scores(splits, candidate.model.booster)
+            assert there.tobytes() == scores.tobytes()  # by way of the shared store
+            assert len(list((tmp_path / "theirs" / ".dvc" / "cache" / "files" / "md5").glob("*/*"))) == 3
+        else:
+            with pytest.raises(ClusterError, match="cannot get a file of the dataset") as raised:
+                validated(dataset)
+            assert str(tmp_path / "nothing") in raised.value.where and "PENSTOCK_REMOTE" in raised.value.next_step
 
 
 @contextlib.contextmanager
