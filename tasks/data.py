@@ -70,7 +70,7 @@ def data_path(file: DataFile) -> Path:
 def fetched(file: DataFile) -> Path:
     """As `data_path`; what is not in the cache is fetched. Raises DataError as `resolve_dataset` does."""
     _require([file.md5])
-    return _object(file.md5)
+    return data_path(file)
 
 
 def dataset_paths(dataset: Dataset) -> list[Path]:
