@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import threading
@@ -13,7 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.config import Project
 from penstock.errors import DataError
+from penstock.refs import DataFile
+from tasks import pieces
+from tasks.cluster_files import outside
 from tasks.data import dataset_paths, resolve_dataset
+from tasks.pieces import Piece
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -30,22 +35,24 @@ ALLOWED = "a .parquet, .csv or .csv.gz file, a folder of .parquet files, a patte
 
 @dataclass(frozen=True)
 class Rows:
-    """Files of one kind, in order. ``text``: CSV, in which everything is text."""
+    """Files of one kind, in order. ``text``: CSV, in which everything is text. ``dataset``: they are those of one."""
 
     files: tuple[Path, ...]
     text: bool
+    dataset: tuple[DataFile, ...] = ()
+
+    @functools.cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All of the rows, in order; none of a CSV, which is read from its beginning."""
+        found: list[Piece] = []
+        for number, path in enumerate(() if self.text else self.files):
+            with _readable(path):
+                found += pieces.cut(self.dataset[number] if self.dataset else outside(path), path)
+        return tuple(found)
 
     def count(self) -> int | None:
         """How many rows there are; None where only reading tells."""
-        import pyarrow.parquet as pq
-
-        if self.text:
-            return None
-        total = 0
-        for path in self.files:
-            with _readable(path):
-                total += pq.read_metadata(path).num_rows
-        return total
+        return None if self.text else sum(piece.rows for piece in self.pieces)
 
     def types(self, file: Path) -> dict[str, pl.DataType]:
         """The columns of a file. Raises DataError if it cannot be read, or if a name stands twice."""
@@ -65,25 +72,22 @@ class Rows:
     def read(self, columns: list[str]) -> Iterator[pl.DataFrame]:
         """All rows in order, at most ROWS at a time. Raises DataError if a file turns out damaged."""
         import polars as pl
-        import pyarrow.parquet as pq
 
-        for path in self.files:
-            with _readable(path):
-                if self.text:
-                    with _csv(path, columns) as reader:
-                        for batch in reader:
-                            yield from pl.DataFrame(pl.from_arrow(batch)).iter_slices(ROWS)
-                else:
-                    with pq.ParquetFile(path) as file:
-                        for batch in file.iter_batches(ROWS, columns=columns):
-                            yield pl.DataFrame(pl.from_arrow(batch)).select(columns)
+        for piece in self.pieces:
+            with _readable(Path(piece.path)):
+                for frame in pieces.batches(piece, ROWS, columns):
+                    yield frame.select(columns)
+        for path in self.files if self.text else ():
+            with _readable(path), _csv(path, columns) as reader:
+                for batch in reader:
+                    yield from pl.DataFrame(pl.from_arrow(batch)).iter_slices(ROWS)
 
 
 def find_rows(project: Project, source: str) -> Rows:
     """The files that ``source`` names. Raises DataError if there are none, or if they are of different kinds."""
     if source == CURRENT or source.startswith(DATASET):
         dataset = resolve_dataset.fn(project.data, source.removeprefix(DATASET) if source != CURRENT else "")
-        return Rows(tuple(dataset_paths(dataset)), text=False)
+        return Rows(tuple(dataset_paths(dataset)), text=False, dataset=dataset.files)
     path = Path(source)
     if path.is_dir():
         files = sorted(path.glob("*.parquet"))

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 if TYPE_CHECKING:
     import polars as pl
+
+T = TypeVar("T")
 
 SUFFIXES = (".parquet", ".csv")
 FEW = 1000  # different texts of a column that are written once each
@@ -67,18 +69,18 @@ def table(path: Path) -> ParquetTable | CsvTable:
     return CsvTable(path) if path.name.endswith(".csv") else ParquetTable(path)
 
 
-class Worker:
-    """A thread that does one thing with one frame after the other; who feeds it waits when it is WAITING behind."""
+class Worker(Generic[T]):
+    """A thread that does one thing with one batch after the other; who feeds it waits when it is WAITING behind."""
 
-    def __init__(self, act: Callable[[pl.DataFrame], None]) -> None:
+    def __init__(self, act: Callable[[T], None]) -> None:
         self._act = act
         self._pool = ThreadPoolExecutor(1)
         self._waiting: list[Future[None]] = []
 
-    def add(self, frame: pl.DataFrame) -> None:
+    def add(self, batch: T) -> None:
         while len(self._waiting) >= WAITING:
             self._waiting.pop(0).result()
-        self._waiting.append(self._pool.submit(self._act, frame))
+        self._waiting.append(self._pool.submit(self._act, batch))
 
     def finish(self) -> None:
         """Wait for the rest. Raises what the work raised."""
@@ -86,7 +88,7 @@ class Worker:
             each.result()
         self._waiting.clear()
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Worker[T]:
         return self
 
     def __exit__(self, *_: object) -> None:

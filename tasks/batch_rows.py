@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from penstock.config import Project
 from penstock.conform import conformed, fits
 from penstock.errors import DataError
 from penstock.features import encode_frame, unknown_texts
@@ -22,10 +21,9 @@ from penstock.model import load
 from penstock.predicted import predictor
 from penstock.schema import parse_schema
 from tasks import store
+from tasks.batch_basis import Basis
 from tasks.pandera_schema import Rules, broken_rules, build
 from tasks.project import recorded_project
-from tasks.releases import Packaged
-from tasks.settings import settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +39,12 @@ Problem = tuple[str, str, "pl.Series"]
 class Answered:
     """Rows that were scored, and what was wrong with the others.
 
-    ``place``: of valid rows in the input, from 0; ``rows``: what was read of them; ``scores``: the model's own, see
-    `penstock/predicted.py`. ``refused``: `row`, `column`, `reason`, `value`, one line for each thing that is wrong;
-    None if nothing is.
+    ``read``: how many all of them are; ``place``: of valid rows in the input, from 0; ``rows``: what was read of them;
+    ``scores``: the model's own, see `penstock/predicted.py`. ``refused``: `row`, `column`, `reason`, `value`, one line
+    for each thing that is wrong; None if nothing is.
     """
 
+    read: int
     place: pl.Series
     rows: pl.DataFrame
     scores: np.ndarray
@@ -54,31 +53,28 @@ class Answered:
 
 @dataclass
 class Scorer:
-    """A release, ready to score. ``keys``: more columns that the output repeats, of any type."""
+    """A release, ready to score. ``unknown``: by feature, the texts so far that training did not have."""
 
-    release: Packaged
-    project: Project
-    keys: tuple[str, ...]
+    basis: Basis
+    threads: int
     unknown: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        candidate = self.release.candidate
-        self.features = recorded_project(candidate.lineage.config).features
-        text = store.read_bytes(candidate.lineage.schema_text).decode()
-        self.schema = parse_schema(text, f"the schema of {self.release.version}")
-        assert candidate.package is not None  # `packaged()` gives no other
-        spec = store.read_json(candidate.package.schema_spec)
+        given = self.basis
+        self.features = recorded_project(given.config).features
+        text = store.read_bytes(given.schema_text).decode()
+        self.schema = parse_schema(text, f"the schema of {given.version}")
+        spec = store.read_json(given.schema_spec)
         self.reject = spec["unknown_category"] == "reject"
         self.categories = {one["name"]: one["categories"] for one in spec["columns"] if one["categories"] is not None}
         self.categories |= spec.get("recipe", {}).get("categories", {})
-        self.booster = load(store.read_bytes(candidate.model.booster), settings().cpus)
-        self.predictor = predictor(store.read_json(candidate.evaluation.metrics))
-        labels = self.project.labels
-        named = [name for name in labels.key_columns if name in self.schema.columns]
-        self.needed = list(dict.fromkeys([*self.features.inputs, *named, *self.keys]))
+        self.booster = load(store.read_bytes(given.booster), self.threads)
+        self.predictor = predictor(store.read_json(given.metrics))
+        named = [name for name in given.named if name in self.schema.columns]
+        self.needed = list(dict.fromkeys([*self.features.inputs, *named, *given.keys]))
         self.checked = [name for name in self.needed if name in self.schema.columns]
-        beside = [*self.project.evaluate.slices, *filter(None, (labels.time,))]
-        self.wanted = list(dict.fromkeys([*self.needed, *(name for name in beside if name in self.schema.columns)]))
+        beside = [name for name in given.beside if name in self.schema.columns]
+        self.wanted = list(dict.fromkeys([*self.needed, *beside]))
         self.rules: Rules = build(_narrowed(text, self.checked))
         every = build(_narrowed(text, [name for name in self.wanted if name in self.schema.columns]))
         self.kinds: dict[str, Any] = {name: column.dtype.type for name, column in every.schema.columns.items()}
@@ -87,7 +83,7 @@ class Scorer:
         """The columns to read of a file that has these. Raises DataError if it lacks one that is needed, has one that
         nobody knows, or one of a type that cannot be right."""
         missing = [name for name in self.needed if name not in found]
-        strange = [name for name in found if name not in self.schema.columns and name not in self.keys]
+        strange = [name for name in found if name not in self.schema.columns and name not in self.basis.keys]
         wrong = [
             f"{name} is {found[name]}, not {kind}"
             for name, kind in self.kinds.items()
@@ -100,7 +96,7 @@ class Scorer:
         ]
         if any(parts):
             raise DataError(
-                f"The columns are not those that {self.release.version} scores.",
+                f"The columns are not those that {self.basis.version} scores.",
                 where=where,
                 found="; ".join(part for part in parts if part),
                 allowed="needed: " + ", ".join(f"{name} {self.kinds.get(name, '')}".strip() for name in self.needed),
@@ -145,11 +141,11 @@ class Scorer:
         if not np.isfinite(scores).all():
             wild = ~np.isfinite(scores.reshape(len(scores), -1)).all(1)
             raise DataError(
-                f"{self.release.version} gave a score that is not a finite number.",
+                f"{self.basis.version} gave a score that is not a finite number.",
                 found=f"row {place[int(np.flatnonzero(wild)[0])]}",
                 next_step="score with another release: --version",
             )
-        return Answered(place, rows, scores, refused)
+        return Answered(frame.height, place, rows, scores, refused)
 
     def _conformed(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
         """The columns in their types, and what is wrong with them: (column, reason, mask of the rows)."""

@@ -1,7 +1,8 @@
 """One pass over rows that are scored: read, checked, predicted, profiled, logged and written to drafts.
 
 Reading, profiling and each file that is written have a thread of their own. Only a batch or two wait for each, so
-memory does not grow with the rows.
+memory does not grow with the rows. A cluster's workers check, predict and profile pieces (`tasks/batch_pieces.py`); the
+files are written here, of the same batches.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,10 @@ from tasks import store
 from tasks.batch_input import Rows, ahead
 from tasks.batch_log import ServedRows
 from tasks.batch_output import ParquetTable, Worker, table
+from tasks.batch_pieces import answered_by_workers, discard, read_answers
+from tasks.batch_profile import BatchProfile
 from tasks.batch_rows import Answered, Scorer
+from tasks.pieces import far
 from tasks.steps import StepEvent, emit
 
 if TYPE_CHECKING:
@@ -58,8 +63,8 @@ class Run:
         self.project, self.request, self.scorer, self.rows, self.drafts = project, request, scorer, rows, drafts
         log = project.serve.log
         self.logged = request.log and log.enabled
-        self.profiled = [name for name in scorer.features.watched if name not in (*log.drop, *log.hash)]
-        self.profile: Any = None
+        profiled = [name for name in scorer.features.watched if name not in (*log.drop, *log.hash)]
+        self.profile = BatchProfile(profiled, rows.pieces)
         none = (request.on_invalid or project.data.on_invalid) == "fail"
         self.refusals = RefusedRows(request.source, project.data.max_invalid_fraction, none)
 
@@ -75,11 +80,11 @@ class Run:
             served = draft.ref
         else:
             rows = self._pass(None)
-        profile = store.put_bytes(bytes(self.profile.serialize()), "scored.bin")
+        profile = store.put_bytes(self.profile.content(), "scored.bin")
         return self._intent(rows, served, profile, since, time.time_ns())
 
     def _intent(self, rows: int, served: FileRef | None, profile: FileRef, since: int, until: int) -> Intent:
-        version, refused, run = self.scorer.release.version, self.refusals.rows, self.drafts.run
+        version, refused, run = self.scorer.basis.version, self.refusals.rows, self.drafts.run
         scored = Scored(
             project=self.project.name,
             run=run,
@@ -110,26 +115,26 @@ class Run:
         """Score all rows; returns how many were valid."""
         output, refused = table(self.drafts.output), ParquetTable(self.drafts.refused)
         served = ParquetTable(log) if log else None
-        kept = ServedRows(self.project, self.scorer.release.version, self.drafts.run, self.scorer.predictor)
+        kept = ServedRows(self.project, self.scorer.basis.version, self.drafts.run, self.scorer.predictor)
         total, done, valid = self.rows.count(), 0, 0
         progress = _Progress()
         with store.readable_errors(self.drafts.output), contextlib.ExitStack() as stack:
-            profiling, writing = (stack.enter_context(Worker(act)) for act in (self._add_profile, output.add))
+            profiling = stack.enter_context(Worker(self.profile.add))
+            writing = stack.enter_context(Worker(output.add))
             logging = stack.enter_context(Worker(served.add)) if served else None
-            for frame in stack.enter_context(contextlib.closing(ahead(self.rows.read(self._columns())))):
-                found = self.scorer.answer(frame, done)
-                done += frame.height
+            for found in stack.enter_context(contextlib.closing(self._answers(profiling))):
+                done += found.read
                 valid += found.rows.height
                 if found.refused is not None:
                     refused.add(found.refused)
                     self.refusals.add(found.refused)
                     self.refusals.require_few(total or sys.maxsize)  # of a CSV nobody knows yet how long it is
-                profiling.add(found.rows.select(self.profiled))
                 writing.add(self._written(found))
                 if logging:
                     logging.add(kept.frame(found))
                 progress.tell(done, total)
-            for worker in filter(None, (profiling, writing, logging)):
+            workers: tuple[Worker[Any] | None, ...] = (profiling, writing, logging)
+            for worker in filter(None, workers):
                 worker.finish()
             if not done:
                 raise DataError("There are no rows to score.", where=self.request.source)
@@ -139,6 +144,32 @@ class Run:
             if served:
                 served.close()
         return valid
+
+    def _answers(self, profiling: Worker[Answered]) -> Generator[Answered, None, None]:
+        """Every batch of the rows, in order; each is profiled, too."""
+        columns, start = self._columns(), 0
+        if far(self.rows.pieces):
+            yield from self._answers_of_workers(columns)
+            return
+        with contextlib.closing(ahead(self.rows.read(columns))) as frames:
+            for frame in frames:
+                found = self.scorer.answer(frame, start)
+                start += found.read
+                profiling.add(found)
+                yield found
+
+    def _answers_of_workers(self, columns: list[str]) -> Generator[Answered, None, None]:
+        run = self.drafts.run
+        parts = answered_by_workers(self.rows.pieces, columns, self.profile.columns, self.scorer.basis, run)
+        try:
+            for part in parts:
+                self.scorer.unknown.update(part.unknown)
+                self.profile.add_piece(store.read_bytes(part.profile))
+            answers = (found for part in parts for found in read_answers(part, run))
+            with contextlib.closing(ahead(answers)) as found_ahead:
+                yield from found_ahead
+        finally:
+            discard(parts)
 
     def _columns(self) -> list[str]:
         """What is read of every file. Raises DataError if one has not the columns, or others than the first."""
@@ -153,12 +184,6 @@ class Run:
             first = read
         return list(first)
 
-    def _add_profile(self, rows: pl.DataFrame) -> None:
-        from tasks.whylogs_profile import profile
-
-        part = profile(rows)
-        self.profile = part if self.profile is None else self.profile.merge(part)
-
     def _written(self, found: Answered) -> pl.DataFrame:
         """The output's rows: which they are, the columns asked for, and the answers."""
         import polars as pl
@@ -168,7 +193,7 @@ class Run:
             pl.lit(self.drafts.run).alias("request_id"),
             found.place.alias("row"),
             *(pl.col(name) for name in keys if name in found.rows.columns),
-            pl.lit(self.scorer.release.version).alias("model"),
+            pl.lit(self.scorer.basis.version).alias("model"),
             *(pl.Series(name, values) for name, values in self.scorer.predictor.shown(found.scores).items()),
         )
 

@@ -13,6 +13,7 @@ from penstock.config import Project
 from penstock.errors import ConfigError, DataError
 from penstock.scored import WRITTEN, Request, Scored, release_for
 from tasks import locks
+from tasks.batch_basis import basis
 from tasks.batch_input import Rows, find_rows
 from tasks.batch_output import SUFFIXES
 from tasks.batch_publishing import output_exists, publish, settle
@@ -21,6 +22,7 @@ from tasks.batch_run import Drafts, Run
 from tasks.caching import task
 from tasks.registry import read_ledger
 from tasks.releases import packaged
+from tasks.settings import settings
 
 
 @task(cached=False)
@@ -44,7 +46,8 @@ def score_rows(project: Project, request: Request) -> Scored:
         drafts = Drafts(output, project.name)
         drafts.clear()
         try:
-            intent = Run(project, request, Scorer(release, project, request.columns), rows, drafts).intent()
+            scorer = Scorer(basis(release, project, request.columns), settings().cpus)
+            intent = Run(project, request, scorer, rows, drafts).intent()
             publish(intent)
         finally:
             drafts.clear()

@@ -90,6 +90,11 @@ def files() -> str:
     return f"PENSTOCK_STORE={settings().shared}" if settings().shared else f"PENSTOCK_HOME={settings().home}"
 
 
+def threads() -> int:
+    """How many one piece may use: a worker does as many pieces at once as it has threads."""
+    return settings().threads or 1
+
+
 def worker() -> str:
     from distributed import get_worker
 

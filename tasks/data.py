@@ -67,6 +67,12 @@ def data_path(file: DataFile) -> Path:
     return cached(file.md5)
 
 
+def fetched(file: DataFile) -> Path:
+    """As `data_path`; what is not in the cache is fetched. Raises DataError as `resolve_dataset` does."""
+    _require([file.md5])
+    return data_path(file)
+
+
 def dataset_paths(dataset: Dataset) -> list[Path]:
     return [data_path(file) for file in dataset.files]
 

@@ -14,6 +14,7 @@ from penstock.task_type import Target
 from tasks import store
 from tasks.batches import numbered, raw_batches
 from tasks.caching import task
+from tasks.predicting import predictions
 from tasks.settings import settings
 from tasks.slicing import slices_of
 
@@ -40,12 +41,12 @@ def evaluate_model(
     why = _why_incomparable(booster, columns, features, splits.classes, target)
     if why:
         return _incomparable(model, why)
-    _, label, score = _scored(splits.validation, booster, columns, known, splits.classes, [])
+    _, label, score = _scored(splits.validation, model, features.label, splits.classes, [])
     judge = judge_of(target, splits.classes, evaluate, label, score)
     validation = judge.measure(label, score)
     timed = [LAST] if target.task == "regression" and features.time else []
     extra, label, score = _scored(
-        splits.test, booster, columns, known, splits.classes, ["__row__", *timed, *evaluate.slices]
+        splits.test, model, features.label, splits.classes, ["__row__", *timed, *evaluate.slices]
     )
     overall = judge.measure(label, score)
     train = _labels(splits.train, features.label, splits.classes)
@@ -94,24 +95,16 @@ def _why_incomparable(
 
 
 def _scored(
-    split: FileRef,
-    booster: xgb.Booster,
-    features: FeaturesConfig,
-    known: dict[str, list[str]],
-    classes: tuple[str, ...],
-    extra: list[str],
+    split: FileRef, model: Model, label: str, classes: tuple[str, ...], extra: list[str]
 ) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     """(the ``extra`` columns, label, score) of every row of a split, in the file's order; see `penstock.judge`."""
     import numpy as np
     import polars as pl
 
-    from penstock.features import encode_frame
-
     others, labels, scores = [], [], []
-    wanted = list(dict.fromkeys([*features.inputs, features.label, *extra]))
-    for frame in raw_batches(store.locate(split), wanted):
-        scores.append(booster.inplace_predict(encode_frame(frame, features, known)))
-        labels.append(numbered(frame[features.label], classes).to_numpy())
+    for frame, score in predictions(split, model.booster, label, [label, *extra]):
+        scores.append(score)
+        labels.append(numbered(frame[label], classes).to_numpy())
         others.append(frame.select(extra))
     return pl.concat(others), np.concatenate(labels), np.concatenate(scores)
 

@@ -20,7 +20,7 @@ PLUMBING = frozenset({
     "penstock/__init__.py", "penstock/config.py", "penstock/errors.py", "penstock/ledger.py", "penstock/refs.py",
     "tasks/__init__.py", "tasks/artifacts.py", "tasks/bucket.py", "tasks/cache_keys.py", "tasks/caching.py",
     "tasks/cluster.py", "tasks/cluster_piece.py", "tasks/collective.py",
-    "tasks/collective_part.py",
+    "tasks/collective_part.py", "tasks/cluster_files.py",
     "tasks/copies.py", "tasks/git.py", "tasks/known.py", "tasks/locks.py", "tasks/memory.py", "tasks/mortal.py",
     "tasks/objects.py", "tasks/patience.py", "tasks/prefect_cache.py", "tasks/project.py", "tasks/redaction.py",
     "tasks/settings.py", "tasks/shared.py", "tasks/source.py", "tasks/steps.py", "tasks/store.py",

@@ -93,6 +93,12 @@ def read_bytes(ref: FileRef) -> bytes:
     return locate(ref).read_bytes()
 
 
+def discard(ref: FileRef) -> None:
+    """Remove a file that nothing but what has just been read of it can ask for."""
+    with readable_errors(path_of(ref)):
+        path_of(ref).unlink(missing_ok=True)
+
+
 def read_json(ref: FileRef) -> Any:
     return json.loads(read_bytes(ref))
 

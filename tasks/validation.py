@@ -1,12 +1,11 @@
 """Validates rows against the project's schema with pandera, and says exactly which are invalid and why.
 
-A part that is clean costs one lazy pass. Only a part that is not is looked at chunk by chunk, for the exact rows.
-Uniqueness is checked here and not by pandera, because it holds over all files, and the first of equals is valid.
+Uniqueness is checked here and not by pandera, because it holds over all files, and the first of equals is valid. It
+is also checked in this process where a cluster does the rest (`tasks/validation_pieces.py`), of which it takes a fifth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,17 @@ from penstock.config import DataConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, Dataset
 from tasks import store
+from tasks.broken_rows import CHUNK, EXAMPLES, broken, outlier_bounds, without_nan
 from tasks.caching import task
 from tasks.data import dataset_paths
-from tasks.pandera_schema import Rules, broken_rules, build, require_structure
+from tasks.pandera_schema import build, require_structure
+from tasks.pieces import cut
+from tasks.validation_pieces import find_broken, look
 
 if TYPE_CHECKING:
     import polars as pl
 
-CHUNK = 500_000  # rows
 ROW = "__row__"
-EXAMPLES = 3
-SPREAD = 10  # an outlier is further from the median than this many interquartile ranges
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,12 @@ def check_batch(
     if rows.is_empty():
         raise DataError("The batch has no rows.", where=where, next_step="check the data source for this batch")
     rules = build(schema_text)
-    rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-    findings = _inspect(rows.lazy(), lambda: rows.iter_slices(CHUNK), rules, data, where)
+    rows = without_nan(rows)
+    require_structure(rules, rows.lazy(), where)
+    bounds = outlier_bounds(rows.lazy(), data.outliers)
+    findings = _Findings(warnings=list(bounds.warnings))
+    for found in broken(rows.lazy(), rows.iter_slices(CHUNK), rules, bounds.inside):
+        findings.add(*found)
     for each in unread:
         findings.add(each.column, f"cannot be read as {each.dtype}", each.rows, each.examples)
     for columns in rules.unique:
@@ -93,17 +96,17 @@ def check_batch(
 def validate_dataset(dataset: Dataset, schema: str, data: DataConfig) -> Checked:
     """Check every row of a dataset version. Training leaves the invalid ones out; raises what `check_batch` raises."""
     import polars as pl
-    import pyarrow.parquet as pq
 
     rules = build(schema)
     paths = dataset_paths(dataset)
-    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    pieces = {file.path: cut(file, path) for file, path in zip(dataset.files, paths, strict=True)}
+    rows = sum(piece.rows for of_file in pieces.values() for piece in of_file)
     if not rows:
         raise DataError("The dataset has no rows.", where=str(dataset), next_step="ingest a batch that has some")
-    found = {}
-    for file, path in zip(dataset.files, paths, strict=True):
-        scan = pl.scan_parquet(path).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-        found[file.path] = _inspect(scan, _chunks(path), rules, data, f"{dataset.path}/{file.path}")
+    bounds = look(pieces, schema, data.outliers, dataset.path)
+    found = {name: _Findings(warnings=list(of_file.warnings)) for name, of_file in bounds.items()}
+    for name, each in find_broken(pieces, schema, bounds):
+        found[name].add(*each)
     for columns in rules.unique:
         for file_path, positions in _repeated_in_files(dataset, paths, columns).items():
             found[file_path].add(", ".join(columns), "unique", positions, [])
@@ -117,86 +120,6 @@ def validate_dataset(dataset: Dataset, schema: str, data: DataConfig) -> Checked
         excluded = draft.ref
     ref = store.put_json(report, "validation.json")
     return Checked(report=ref, excluded=excluded, rows=rows, invalid=report["invalid"])
-
-
-def _chunks(path: Path) -> Callable[[], Iterator[pl.DataFrame]]:
-    def read() -> Iterator[pl.DataFrame]:
-        import polars as pl
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(CHUNK):
-                frame = pl.DataFrame(pl.from_arrow(batch))
-                yield frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-
-    return read
-
-
-def _inspect(
-    scan: pl.LazyFrame, chunks: Callable[[], Iterator[pl.DataFrame]], rules: Rules, data: DataConfig, where: str
-) -> _Findings:
-    """Every rule over one part but uniqueness."""
-    require_structure(rules, scan, where)
-    findings = _Findings()
-    outside = _outlier_bounds(scan, data, findings)
-    if rules.passes(scan) and not _any_outside(scan, outside):
-        return findings
-    position = 0
-    for chunk in chunks():
-        for column, check, bad in broken_rules(rules, chunk):
-            findings.add(column, check, (bad.arg_true() + position).to_list(), _examples(chunk, column, bad))
-        for column, (low, high) in outside.items():
-            bad = ~chunk[column].is_between(low, high).fill_null(True)
-            if bad.any():
-                check = f"outlier, outside {low:g} .. {high:g}"
-                findings.add(column, check, (bad.arg_true() + position).to_list(), _examples(chunk, column, bad))
-        position += chunk.height
-    return findings
-
-
-def _examples(chunk: pl.DataFrame, column: str, bad: pl.Series) -> list[str]:
-    return [str(value) for value in chunk.filter(bad)[column].drop_nulls().unique(maintain_order=True).head(EXAMPLES)]
-
-
-def _outlier_bounds(scan: pl.LazyFrame, data: DataConfig, findings: _Findings) -> dict[str, tuple[float, float]]:
-    """Bounds of the columns under `outliers: error`; columns under `warn` are counted into the warnings here.
-
-    median +- 10 IQR of the part: wide enough for skewed columns, narrow enough for a changed unit. A column whose
-    middle half is one value has no spread to judge by, and is left alone.
-    """
-    import polars as pl
-
-    if not data.outliers:
-        return {}
-    quartiles = scan.select(
-        pl.col(name).cast(pl.Float64).quantile(share).alias(f"{name} {share}")
-        for name in data.outliers
-        for share in (0.25, 0.5, 0.75)
-    ).collect(engine="streaming")
-    errors = {}
-    for name, act in data.outliers.items():
-        low, middle, high = (quartiles[f"{name} {share}"][0] for share in (0.25, 0.5, 0.75))
-        if middle is None or high == low:
-            continue
-        bounds = (middle - SPREAD * (high - low), middle + SPREAD * (high - low))
-        if act == "error":
-            errors[name] = bounds
-            continue
-        count = scan.select((~pl.col(name).is_between(*bounds)).sum()).collect(engine="streaming").item()
-        if count:
-            findings.warnings.append(
-                f"{name}: {count:,} outside {bounds[0]:g} .. {bounds[1]:g} (median +- {SPREAD} IQR)"
-            )
-    return errors
-
-
-def _any_outside(scan: pl.LazyFrame, bounds: dict[str, tuple[float, float]]) -> bool:
-    import polars as pl
-
-    if not bounds:
-        return False
-    counts = scan.select((~pl.col(name).is_between(*pair)).any() for name, pair in bounds.items()).collect()
-    return any(bool(value) for value in counts.row(0))
 
 
 def _repeated(rows: pl.DataFrame, columns: tuple[str, ...]) -> list[int]:

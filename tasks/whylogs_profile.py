@@ -32,13 +32,25 @@ def profile(rows: pl.DataFrame) -> Any:
 
 def merged(batches: Iterable[pl.DataFrame]) -> Any:
     """One profile of all batches, each let go before the next is read. At least one batch is needed."""
+    return merge(map(profile, batches))
+
+
+def merge(profiles: Iterable[Any]) -> Any:
+    """One of all, of which there has to be at least one; what is rounded depends on their order."""
     total = None
-    for rows in batches:
-        part = profile(rows)
+    for part in profiles:
         total = part if total is None else total.merge(part)
     if total is None:
-        raise ValueError("there is no batch to profile")
+        raise ValueError("there is nothing to profile")
     return total
+
+
+def read(content: bytes) -> Any:
+    """A `DatasetProfileView` from what its `serialize` gave."""
+    load_whylogs()
+    from whylogs.core.view.dataset_profile_view import DatasetProfileView
+
+    return DatasetProfileView.deserialize(content)
 
 
 def summary(view: Any) -> dict[str, dict[str, Any]]:

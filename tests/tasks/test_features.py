@@ -17,6 +17,7 @@ from penstock.errors import ConfigError
 from penstock.model import load, recipe
 from penstock.schema import compile_spec, parse_schema
 from tasks import store
+from tasks.batch_basis import basis
 from tasks.batch_rows import Scorer
 from tasks.behaving import try_behaviour
 from tasks.evaluation import evaluate_model
@@ -257,7 +258,7 @@ def test_a_function_is_not_given_rows_of_a_file_that_are_refused(checkout, monke
     kept = SimpleNamespace(config=store.put_json(config, "c"), schema_text=store.put_bytes(schema.encode(), "s"))
     package = SimpleNamespace(schema_spec=store.put_json(spec, "spec.json"))
     made = SimpleNamespace(lineage=kept, package=package, model=trained.model, evaluation=trained.evaluation)
-    scorer = Scorer(SimpleNamespace(version="tiny-v1", candidate=made), project, ())
+    scorer = Scorer(basis(SimpleNamespace(version="tiny-v1", candidate=made), project, ()), 2)
     frame = sample_rows(trained.splits, trained.project.features, 4).drop("__row__")
     wrong = frame.with_columns(pl.Series("color", [None, *frame["color"].to_list()[1:]]))
     found = scorer.answer(wrong, 0)

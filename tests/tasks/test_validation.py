@@ -216,7 +216,7 @@ def test_a_clean_dataset_excludes_nothing(dataset, rows):
 
 
 def test_exactly_the_invalid_rows_are_excluded_by_file_and_position(dataset, rows, monkeypatch):
-    monkeypatch.setattr("tasks.validation.CHUNK", 64)  # several chunks, so that positions have to add up
+    monkeypatch.setattr("tasks.validation_pieces.CHUNK", 64)  # several chunks, so that positions have to add up
     checked = validate(dataset(at(rows[:200], "size", 999.0, 150), at(rows[200:], "late", None, 7, 299)))
     assert checked.invalid == 3
     excluded = pl.read_parquet(store.locate(checked.excluded))
