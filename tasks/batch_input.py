@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from penstock.config import Project
 from penstock.errors import DataError
 from tasks.data import dataset_paths, resolve_dataset
+from tasks.parquet import streamed
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class Rows:
     def read(self, columns: list[str]) -> Iterator[pl.DataFrame]:
         """All rows in order, at most ROWS at a time. Raises DataError if a file turns out damaged."""
         import polars as pl
-        import pyarrow.parquet as pq
 
         for path in self.files:
             with _readable(path):
@@ -74,7 +74,7 @@ class Rows:
                         for batch in reader:
                             yield from pl.DataFrame(pl.from_arrow(batch)).iter_slices(ROWS)
                 else:
-                    with pq.ParquetFile(path) as file:
+                    with streamed(path) as file:
                         for batch in file.iter_batches(ROWS, columns=columns):
                             yield pl.DataFrame(pl.from_arrow(batch)).select(columns)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.config import FeaturesConfig
+from tasks.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,9 +18,8 @@ ROWS = 131_072  # a row group of a split file
 def raw_batches(path: Path, columns: list[str], rows: int = ROWS) -> Iterator[pl.DataFrame]:
     """The file's rows in order, at most ``rows`` at a time."""
     import polars as pl
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         for batch in file.iter_batches(rows, columns=columns):
             yield pl.DataFrame(pl.from_arrow(batch))
 
