@@ -64,7 +64,7 @@ class Run:
         if split in self.frames:
             yield from self.frames[split].select(columns).iter_slices(BATCH)
             return
-        with pq.ParquetFile(self.file(split)) as file:
+        with pq.ParquetFile(self.file(split), pre_buffer=False) as file:
             for batch in file.iter_batches(BATCH, columns=columns):
                 yield pl.DataFrame(pl.from_arrow(batch))
 
@@ -179,7 +179,7 @@ def _deal(run: Run, bad: list[int], columns: list[str], parts: dict[str, pl.Expr
     writers: dict[str, pq.ParquetWriter] = {}
     position = 0
     for path in run.files:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(BATCH, columns=columns):
                 rows = pl.DataFrame(pl.from_arrow(batch)).with_row_index(ROW, position)
                 position += len(rows)

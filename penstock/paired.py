@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from penstock.weighted_metrics import Statistic
 
-AT_ONCE = 16  # draws whose weights are held at once: 13 MB of 100,000 rows
+AT_ONCE = 16  # draws of one generator
+MOST = 2_000_000  # weights of one thread that are held at once, 16 MB: of many rows those of fewer draws, or of one
 DEFINED = 0.95  # of the draws must have a value, or there is no standard error
 
 
@@ -96,10 +97,15 @@ def losses(questions: Sequence[Question], rows: int, draws: int, seed: int, thre
 
     def found(start: int, source: np.random.SeedSequence) -> np.ndarray:
         generator = np.random.default_rng(source)
-        weights = np.empty((min(AT_ONCE, draws - start), rows))
-        for drawn in weights:
-            drawn[:] = np.bincount(generator.integers(0, rows, rows, dtype=np.uint32), minlength=rows)
-        return _values(questions, weights)
+        wanted = min(AT_ONCE, draws - start)
+        weights = np.empty((min(wanted, max(1, MOST // rows)), rows))
+        parts = []
+        for at in range(0, wanted, len(weights)):
+            held = weights[: wanted - at]
+            for drawn in held:
+                drawn[:] = np.bincount(generator.integers(0, rows, rows, dtype=np.uint32), minlength=rows)
+            parts.append(_values(questions, held))
+        return np.concatenate(parts, axis=1)
 
     starts = range(0, draws, AT_ONCE)
     with ThreadPoolExecutor(threads) as pool:  # numpy lets go of the interpreter

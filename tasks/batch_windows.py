@@ -20,6 +20,7 @@ from penstock.scored import INVALID, LoggedBatch
 from penstock.served import FIXED, column_of
 from tasks import clock, store
 from tasks.collected_store import segment_path
+from tasks.parquet import streamed
 from tasks.summaries import merged_profiles
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _rows(refs: Sequence[FileRef], kinds: Mapping[str, str]) -> FileRef:
     writer: pq.ParquetWriter | None = None
     with store.new_file("served.parquet") as draft:
         for ref in refs:
-            with pq.ParquetFile(store.locate(ref)) as file:
+            with streamed(store.locate(ref)) as file:
                 for batch in file.iter_batches():
                     table = _same(batch, kinds).to_arrow()
                     writer = writer or pq.ParquetWriter(draft.path, table.schema, compression="zstd")

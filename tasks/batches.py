@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config import FeaturesConfig
+from tasks.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,9 +33,8 @@ WHOLE = Share(0, 1)
 def raw_batches(path: Path, columns: list[str], rows: int = ROWS, share: Share = WHOLE) -> Iterator[pl.DataFrame]:
     """The rows of the file, or of a share of it, in order, at most ``rows`` at a time."""
     import polars as pl
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         start, stop = share.bounds(file.metadata.num_rows)
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         ends = list(itertools.accumulate(sizes))

@@ -10,7 +10,7 @@ from penstock.leakage import MEASURES, Alone, alone_on, each
 from penstock.refs import FileRef, Splits
 from penstock.task_type import TaskName
 from tasks import store
-from tasks.batches import numbered
+from tasks.batches import numbered, raw_batches
 from tasks.caching import task
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def measure_features(splits: Splits, features: FeaturesConfig, task: TaskName) -
 
 
 def _column(ref: FileRef, label: str, classes: tuple[str, ...]) -> np.ndarray:
-    import polars as pl
-
-    return numbered(_thinned(pl.read_parquet(store.locate(ref), columns=[label])[label]), classes).to_numpy()
+    return numbered(_thinned(ref, [label])[label], classes).to_numpy()
 
 
 def _alone(features: FeaturesConfig, name: str) -> FeaturesConfig:
@@ -57,18 +55,24 @@ def _values(ref: FileRef, feature: FeaturesConfig, name: str, known: dict[str, l
     import numpy as np
     import polars as pl
 
-    rows = pl.read_parquet(store.locate(ref), columns=list(feature.inputs))
+    rows = _thinned(ref, list(feature.inputs))
     if feature.numeric:  # as it is: a float32 is no better at telling
-        return _thinned(rows[name]).cast(pl.Float64).fill_null(np.nan).to_numpy()
-    values = encode_frame(rows.gather_every(_step(len(rows))), feature, known)[name]
+        return rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = encode_frame(rows, feature, known)[name]
     if not feature.texts:
         return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     return (values.to_physical().cast(pl.Int64) + 1).fill_null(0).to_numpy()
 
 
-def _thinned(values: pl.Series) -> pl.Series:
-    return values.gather_every(_step(len(values)))
+def _thinned(ref: FileRef, columns: list[str]) -> pl.DataFrame:
+    """Every so many rows of a split, MOST at most, read batch by batch."""
+    import polars as pl
+    import pyarrow.parquet as pq
 
-
-def _step(rows: int) -> int:
-    return max(1, -(-rows // MOST))
+    path = store.locate(ref)
+    step = max(1, -(-pq.read_metadata(path).num_rows // MOST))
+    chosen, position = [], 0
+    for frame in raw_batches(path, columns):
+        chosen.append(frame.gather_every(step, -position % step))
+        position += len(frame)
+    return pl.concat(chosen)

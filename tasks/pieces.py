@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from penstock.refs import DataFile, FileRef, Value
 from tasks import cluster
+from tasks.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,8 +89,7 @@ def scan(piece: Piece) -> pl.LazyFrame:
 def batches(piece: Piece, rows: int, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
     """The piece's rows in order, at most ``rows`` at a time."""
     import polars as pl
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(piece.path) as file:
+    with streamed(Path(piece.path)) as file:
         for batch in file.iter_batches(rows, row_groups=list(range(*piece.groups)), columns=columns):
             yield pl.DataFrame(pl.from_arrow(batch))

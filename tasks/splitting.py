@@ -16,6 +16,7 @@ from penstock.task_type import TaskName
 from tasks import store
 from tasks.caching import task
 from tasks.data import dataset_paths
+from tasks.parquet import streamed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,11 +77,11 @@ def _parts(dataset: Dataset, checked: Checked, features: FeaturesConfig, split: 
 
     paths = dataset_paths(dataset)
     wanted = {"time": features.time, "group": features.group}.get(by) or features.label
-    column = pl.concat([pl.read_parquet(path, columns=[wanted]) for path in paths]).to_series()
+    column = pl.concat([pl.read_parquet(path, columns=[wanted]) for path in paths], rechunk=True).to_series()
     keep = np.ones(len(column), bool)
     if checked.excluded:
         keep[_excluded_rows(dataset, checked.excluded)] = False
-    values = column.filter(pl.Series(keep))
+    values = column if keep.all() else column.filter(pl.Series(keep))
     if values.null_count():
         raise DataError(
             f"The column `{wanted}` has {values.null_count():,} nulls, and rows are split by it.",
@@ -213,12 +214,11 @@ def _require_learnable(
 
 def _batches(dataset: Dataset, columns: list[str], time: str | None) -> Iterator[tuple[int, pl.DataFrame]]:
     import polars as pl
-    import pyarrow.parquet as pq
 
     position = 0
     wanted = [*columns, time] if time and time not in columns else columns
     for path in dataset_paths(dataset):
-        with pq.ParquetFile(path) as file:
+        with streamed(path) as file:
             for batch in file.iter_batches(BATCH, columns=wanted):
                 frame = pl.DataFrame(pl.from_arrow(batch))
                 yield position, frame
@@ -251,10 +251,11 @@ def _summary(
     import numpy as np
 
     def fingerprint(number: int) -> str:
-        """SHA-256 of the dataset's version and the positions of the split's rows."""
-        return hashlib.sha256(
-            dataset.version.encode() + np.flatnonzero(part == number).astype("<u8").tobytes()
-        ).hexdigest()
+        """SHA-256 of the dataset's version and the positions of the split's rows, which are never held all at once."""
+        found = hashlib.sha256(dataset.version.encode())
+        for start in range(0, len(part), BATCH):
+            found.update((np.flatnonzero(part[start : start + BATCH] == number) + start).astype("<u8").tobytes())
+        return found.hexdigest()
 
     left_out = int((part == rules.LEFT_OUT).sum())
     return {

@@ -131,13 +131,22 @@ def _repeated(rows: pl.DataFrame, columns: tuple[str, ...]) -> list[int]:
 
 def _repeated_in_files(dataset: Dataset, paths: list[Path], columns: tuple[str, ...]) -> dict[str, list[int]]:
     """By file, the rows whose values were there before, in the order of the files."""
+    import numpy as np
     import polars as pl
+    import pyarrow.parquet as pq
 
-    scan = pl.concat([pl.scan_parquet(path).select(columns) for path in paths])
     # 8 bytes a row instead of the values, sorted instead of in a hash table: what repeats must repeat here too
-    hashes = scan.select(pl.struct(columns).hash(7)).collect(engine="streaming").to_series().sort().to_numpy()
-    if (hashes[1:] != hashes[:-1]).all():
+    scans = [pl.scan_parquet(path).select(columns) for path in paths]
+    hashes = np.empty(sum(pq.read_metadata(path).num_rows for path in paths), np.uint64)
+    start = 0
+    for scan in scans:
+        found = scan.select(pl.struct(columns).hash(7)).collect(engine="streaming").to_series()
+        hashes[start : start + len(found)] = found.to_numpy()
+        start += len(found)
+    hashes.sort()
+    if not (hashes[1:] == hashes[:-1]).any():
         return {}
+    scan = pl.concat(scans)
     bad = scan.select(~pl.struct(columns).is_first_distinct()).collect().to_series().arg_true().to_list()
     result: dict[str, list[int]] = {}
     start = 0

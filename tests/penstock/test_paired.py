@@ -103,3 +103,28 @@ def test_a_seed_says_it_all():
     label, champion, candidate = rows(500, 6)
     asked = [question("f1", label, champion, candidate)]
     assert losses(asked, 500, 40, 1) == losses(asked, 500, 40, 1, threads=3) != losses(asked, 500, 40, 2)
+
+
+def test_of_many_rows_fewer_weights_are_held_and_nothing_changes(monkeypatch):
+    label, champion, candidate = rows(900, 7)
+    at = np.flatnonzero(np.arange(900) % 3 == 0)
+    held = []
+
+    def counted(statistic):
+        def of(weights):
+            held.append(weights.size)
+            return statistic(weights)
+
+        return of
+
+    asked = [question(metric, label, champion, candidate) for metric in METRICS]
+    asked += [question("auc", label, champion, candidate, at), question("brier", label, champion, candidate, at)]
+    asked.append(Question("brier", True, counted(asked[0].candidate), asked[0].champion))
+    at_once = losses(asked, 900, 40, 1)
+    assert max(held) == 16 * 900
+    held.clear()
+    monkeypatch.setattr("penstock.paired.MOST", 5000)
+    assert losses(asked, 900, 40, 1) == at_once
+    assert max(held) == 5 * 900
+    monkeypatch.setattr("penstock.paired.MOST", 1)
+    assert losses(asked, 900, 40, 1) == at_once

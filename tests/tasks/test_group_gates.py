@@ -8,7 +8,7 @@ import pytest
 from penstock.errors import StorageError
 from penstock.fairness_config import FairnessRule
 from penstock.leakage import leak_check
-from tasks import store
+from tasks import leaking, store
 from tasks.grouping import compare_groups
 from tasks.leaking import measure_features
 from tests.tasks.test_training_steps import Data
@@ -68,3 +68,10 @@ def test_a_planted_leak_is_named_and_honest_features_are_not(checkout, monkeypat
     check = leak_check(measure_features(data.split(), data.project.features, task), 0.99)
     assert not check.passed
     assert f"`{'color' if task == 'multiclass' else 'seats'}`" in check.note
+
+
+def test_of_many_rows_every_so_many_are_looked_at_whatever_the_batches(home):
+    rows = pl.DataFrame({"x": range(450_001), "y": 0})
+    with store.new_file("rows.parquet") as draft:
+        rows.write_parquet(draft.path)
+    assert leaking._thinned(draft.ref, ["x"]).equals(rows.select("x").gather_every(3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from penstock.config import EvaluateConfig, SplitConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, DataFile, Dataset
 from penstock.task_type import Target
-from tasks import fitting, store
+from tasks import fitting, splitting, store
 from tasks.evaluation import evaluate_model
 from tasks.project import load_project
 from tasks.sources import load_source
@@ -105,6 +107,14 @@ def test_equal_inputs_give_equal_fingerprints_and_others_do_not(data):
     assert first == second
     prints = [store.read_json(splits.summary)["splits"][2]["fingerprint"] for splits in (first, other)]
     assert prints[0] != prints[1]
+
+
+def test_a_fingerprint_is_that_of_the_positions_however_many_are_hashed_at_a_time(data, monkeypatch):
+    monkeypatch.setattr(splitting, "BATCH", 300)
+    splits = data.split()
+    for part, rows in zip(store.read_json(splits.summary)["splits"], positions(splits), strict=True):
+        content = data.dataset.version.encode() + np.array(sorted(rows), "<u8").tobytes()
+        assert part["fingerprint"] == hashlib.sha256(content).hexdigest()
 
 
 def test_a_constant_label_and_a_split_without_positives_are_named(checkout, monkeypatch):
