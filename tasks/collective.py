@@ -103,7 +103,8 @@ def _once(client: Client, function: Any, items: Sequence[Any], what: str, heard:
                         for n, item in enumerate(items)
                         if n
                     }
-        return cluster.gathered(client, [first], what)[0]
+        with cluster.lost(what):
+            return first.result(timeout=cluster.PATIENCE)
 
 
 def _ended(

@@ -62,7 +62,8 @@ def _tracker(address: str, parts: int) -> Iterator[dict[str, Any]]:
     tracker.start()
     try:
         yield tracker.worker_args()
-        tracker.wait_for(MEET)  # the others say goodbye to it, too
+        with contextlib.suppress(xgb.core.XGBoostError, ValueError):  # what was to be made is made
+            tracker.wait_for(MEET)  # the others say goodbye to it, too
     finally:
         with contextlib.suppress(xgb.core.XGBoostError):  # it says once more that a part broke off
             tracker.free()
