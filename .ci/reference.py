@@ -17,7 +17,7 @@ import click
 
 from flows.cli import main as penstock
 from penstock import errors
-from tasks.settings import Settings
+from tasks.machine.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MADE = "This page is made by `.ci/reference.py`."

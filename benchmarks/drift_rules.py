@@ -17,8 +17,8 @@ from uv import find_uv_bin
 
 from penstock.monitor_config import MonitorConfig
 from penstock.window import Reference, Window, judge
-from tasks.summaries import summaries, window_profile
-from tasks.whylogs_profile import profile
+from tasks.data.whylogs_profile import profile
+from tasks.monitoring.summaries import summaries, window_profile
 
 CONFIG = MonitorConfig()
 PEER = ("evidently==0.7.23", "pandas<3", "pyarrow")

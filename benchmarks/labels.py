@@ -20,7 +20,7 @@ from penstock.intervals import Measured, auc_interval
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import given_labels
 from penstock.retrain_config import RetrainConfig
-from tasks import label_store
+from tasks.monitoring import label_store
 
 LABELS, BATCHES = 1_000_000, 20
 WINDOWS, AUC_AT = 400, 0.75  # windows a rule looks at; how far apart the classes' scores are, in standard deviations

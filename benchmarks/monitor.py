@@ -98,8 +98,8 @@ def forget(bench: Bench) -> None:
 
 
 def serve(bench: Bench, rows: int) -> None:
-    from tasks.project import load_project
-    from tasks.releases import packaged
+    from tasks.data.project import load_project
+    from tasks.registry.releases import packaged
 
     candidate = packaged("flights").candidate
     log = ServedLog(bench.home, "flights-v1", candidate, load_project("flights").features, 20_000)

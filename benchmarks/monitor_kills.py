@@ -19,12 +19,12 @@ from benchmarks.served_log import ServedLog
 from benchmarks.tiny import Tiny
 from penstock.alarm import alarm
 from penstock.config import Project
-from tasks import verdict_store
-from tasks.collected_store import closed_segments, read_windows
-from tasks.registry import read_ledger
-from tasks.responding import CAUSES, is_answered
-from tasks.score_store import progress, stored_periods
-from tasks.served_store import read_served
+from tasks.monitoring import verdict_store
+from tasks.monitoring.collected_store import closed_segments, read_windows
+from tasks.monitoring.responding import CAUSES, is_answered
+from tasks.monitoring.score_store import progress, stored_periods
+from tasks.monitoring.served_store import read_served
+from tasks.registry.registry import read_ledger
 
 KILLED = -signal.SIGKILL
 

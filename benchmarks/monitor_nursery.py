@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tasks.settings import settings
+from tasks.machine.settings import settings
 
 settings()
 import polars as pl  # noqa: E402, F401
@@ -22,8 +22,8 @@ import pyarrow.parquet  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 
 from flows.monitor import monitor  # noqa: E402
-from tasks import store  # noqa: E402
-from tasks.whylogs_profile import load_whylogs  # noqa: E402
+from tasks.data.whylogs_profile import load_whylogs  # noqa: E402
+from tasks.store import store  # noqa: E402
 
 load_whylogs()
 import whylogs.core.view.dataset_profile_view  # noqa: E402, F401

@@ -73,7 +73,7 @@ def kills(tiny: Tiny, quick: bool) -> None:
 
 def back(tiny: Tiny, quick: bool) -> None:
     """`penstock rollback` to a target whose servers run, and to one whose servers do not."""
-    from tasks import serving
+    from tasks.serving import serving
 
     for warm in (True, False):
         print("warm:" if warm else "cold:")
@@ -110,7 +110,7 @@ def idle(tiny: Tiny, quick: bool) -> None:
 
 
 def loaded(rate: float = RATE, connections: int = 32) -> AbstractContextManager[Load]:
-    from tasks import serving
+    from tasks.serving import serving
 
     return load(serving.address(), "tiny", bodies(), rate, connections)
 
@@ -127,7 +127,7 @@ def agreed() -> None:
 
 def _phases() -> list[tuple[str, float]]:
     """When tiny-v2 came how far (epoch s), by the ledger."""
-    from tasks.registry import read_ledger
+    from tasks.registry.registry import read_ledger
 
     found = [event for event in read_ledger("tiny") if event.version == "tiny-v2" and event.kind in PHASES]
     named = ((f"{event.kind} {event.facts.get('weight', '')}".strip(), event.time) for event in found)

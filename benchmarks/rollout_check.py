@@ -12,11 +12,13 @@ import yaml
 
 from penstock import gateway, ledger
 from penstock.desired import ENVIRONMENTS, Desired, Environment, Route, unused, used
-from tasks import envoy, locks, ports, release_server, serving, supervision
-from tasks.programs import OWNER
-from tasks.registry import read_ledger
-from tasks.rollback import answering
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.platform import ports, supervision
+from tasks.platform.programs import OWNER
+from tasks.registry.registry import read_ledger
+from tasks.rollout.rollback import answering
+from tasks.serving import envoy, release_server, serving
+from tasks.store import locks
 
 OURS = {*envoy.NAMES, "warden", ports.METRICS}
 PREFECT = {"prefect-server", "prefect-worker"}

@@ -19,13 +19,18 @@ import psutil
 from benchmarks.rollout_check import disagreements
 from benchmarks.rollout_load import load
 from benchmarks.tiny import Tiny, serves
-from tasks import envoy, locks, serving, supervision
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.platform import supervision
+from tasks.serving import envoy, serving
+from tasks.store import locks
 
 KILLS = ("deploy", "model", "champion", "envoy", "supervisord", "everything")
 LATEST = 5.0  # s after the start of the deploy: about its length
 AGREE_SECONDS = 120.0  # then it does not any more; how long it took is in the round
-UP = ("-c", "from tasks import platform; platform.serve()")  # `penstock up` but for Prefect, which serves nobody
+UP = (
+    "-c",
+    "from tasks.platform import platform; platform.serve()",
+)  # `penstock up` but for Prefect, which serves nobody
 
 
 @dataclass(frozen=True)

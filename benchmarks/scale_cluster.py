@@ -20,8 +20,8 @@ def missing() -> str:
     """What keeps the path "dask" from being measured, in words; empty if nothing does."""
     if not find_spec("distributed"):
         return "the package `distributed` is not installed: uv sync --extra dask"
-    if not find_spec("tasks.cluster_training"):
-        return "this checkout's tasks do not train on a cluster: there is no tasks/cluster_training.py"
+    if not find_spec("tasks.training.cluster_training"):
+        return "this checkout's tasks do not train on a cluster: there is no tasks/training/cluster_training.py"
     return ""
 
 

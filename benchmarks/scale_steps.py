@@ -37,17 +37,17 @@ def measured(meter: Meter, path: str, version: str) -> dict[str, Any]:
     """What came out; what each step took is with the meter."""
     with meter.step("start"):
         from penstock.model import needs_external_memory
-        from tasks.data import resolve_dataset
-        from tasks.evaluation import evaluate_model
-        from tasks.gating import gate_candidate
-        from tasks.leaking import measure_features
-        from tasks.pairing import compare_with_champion
-        from tasks.profiling import profile_splits
-        from tasks.project import load_project, schema_text
-        from tasks.splitting import split_dataset
-        from tasks.steps import observed
-        from tasks.training import train_model
-        from tasks.validation import validate_dataset
+        from tasks.data.data import resolve_dataset
+        from tasks.data.profiling import profile_splits
+        from tasks.data.project import load_project, schema_text
+        from tasks.data.validation import validate_dataset
+        from tasks.machine.steps import observed
+        from tasks.training.evaluation import evaluate_model
+        from tasks.training.gating import gate_candidate
+        from tasks.training.leaking import measure_features
+        from tasks.training.pairing import compare_with_champion
+        from tasks.training.splitting import split_dataset
+        from tasks.training.training import train_model
 
         project = load_project("scale")
         schema, target = schema_text(project), project.train.target

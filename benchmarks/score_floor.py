@@ -26,7 +26,7 @@ import pyarrow.parquet as pq  # noqa: E402
 import xgboost as xgb  # noqa: E402
 from pandera.io import polars_io  # noqa: E402
 
-from tasks import whylogs_profile  # noqa: E402
+from tasks.data import whylogs_profile  # noqa: E402
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import polars as pl
 
 from penstock.candidate import Candidate
 from penstock.config import FeaturesConfig
-from tasks import store
-from tasks.samples import json_rows, sample_rows
+from tasks.store import store
+from tasks.training.samples import json_rows, sample_rows
 
 Row = Mapping[str, Any]
 

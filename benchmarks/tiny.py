@@ -118,8 +118,8 @@ def trained(root: Path, environments: Path) -> Tiny:
 @contextlib.contextmanager
 def within(tiny: Tiny) -> Iterator[Tiny]:
     """This process's settings point to the checkout; what runs there is stopped at the end."""
-    from tasks import platform
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
+    from tasks.platform import platform
 
     before, path = {name: os.environ.get(name) for name in tiny.environment}, list(sys.path)
     os.environ.update(tiny.environment)
@@ -140,9 +140,9 @@ def within(tiny: Tiny) -> Iterator[Tiny]:
 
 def bodies(most: int = 200) -> list[bytes]:
     """Rows of the test split, each as a request."""
-    from tasks import traffic
-    from tasks.project import load_project
-    from tasks.releases import packaged
+    from tasks.data.project import load_project
+    from tasks.registry.releases import packaged
+    from tasks.rollout import traffic
 
     return traffic.held_out(packaged("tiny").candidate, load_project("tiny").features, most)
 
@@ -150,11 +150,11 @@ def bodies(most: int = 200) -> list[bytes]:
 def serves(version: str, *, warm: str = "") -> None:
     """As if nothing had ever happened but ``version`` taking over (from ``warm``, whose servers still run)."""
     from penstock.desired import Route, with_route
-    from tasks import release_server, serving
-    from tasks.project import load_project
-    from tasks.releases import packaged, server_of, tell
-    from tasks.rollout import deploying
-    from tasks.settings import settings
+    from tasks.data.project import load_project
+    from tasks.machine.settings import settings
+    from tasks.registry.releases import packaged, server_of, tell
+    from tasks.rollout.rollout import deploying
+    from tasks.serving import release_server, serving
 
     serve = load_project("tiny").serve
     route = Route(champion=version, serve=serve)

@@ -13,18 +13,18 @@ from flows.lifecycle import flow
 from penstock.candidate import Candidate, Outcome
 from penstock.config import Project
 from penstock.ledger import Event
-from tasks.caching import scope
-from tasks.data import resolve_dataset
-from tasks.forcing import find_forced, overruled, rejected_candidate, rejected_event
-from tasks.infra import check_package
-from tasks.lineage import describe_lineage
-from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow
-from tasks.packaging import package_model, start_builder
-from tasks.production import require_named
-from tasks.project import load_project, schema_text
-from tasks.registry import recorded_candidate, register
-from tasks.reporting import write_report
-from tasks.serving_env import prepare_serving, serving_requirements
+from tasks.data.data import resolve_dataset
+from tasks.data.project import load_project, schema_text
+from tasks.machine.production import require_named
+from tasks.packaging.infra import check_package
+from tasks.packaging.packaging import package_model, start_builder
+from tasks.packaging.serving_env import prepare_serving, serving_requirements
+from tasks.registry.forcing import find_forced, overruled, rejected_candidate, rejected_event
+from tasks.registry.registry import recorded_candidate, register
+from tasks.reports.mlflow_mirror import is_mirrored, mirror_to_mlflow
+from tasks.reports.reporting import write_report
+from tasks.store.caching import scope
+from tasks.training.lineage import describe_lineage
 
 
 @flow

@@ -15,13 +15,14 @@ from flows.release import Released
 from penstock.ci_found import ChecksFound, DataFound, Failed, ProjectCheck, Step, TrainFound
 from penstock.config import Project
 from penstock.errors import ChecksFailed, ConfigError, DataError, PenstockError, Rejected, StorageError
-from tasks import ci_base, ci_run, ci_store, shared
-from tasks.caching import PlannedStep, planning
-from tasks.ingestion import pending_batches
-from tasks.lineage import git_state
-from tasks.own_checks import run_own_checks
-from tasks.project import load_project, project_names
-from tasks.settings import settings
+from tasks.ci import ci_base, ci_run, ci_store
+from tasks.ci.own_checks import run_own_checks
+from tasks.data.ingestion import pending_batches
+from tasks.data.project import load_project, project_names
+from tasks.machine.settings import settings
+from tasks.store import shared
+from tasks.store.caching import PlannedStep, planning
+from tasks.training.lineage import git_state
 
 V = TypeVar("V")
 
@@ -102,7 +103,7 @@ def train(names: tuple[str, ...] = (), base: str = "", share: float = 0, seed: i
 
 def report() -> tuple[list[Path], str]:
     """The report of this commit: its files, and what became of posting it. Raises what its two parts raise."""
-    from tasks import ci_posting, ci_reporting
+    from tasks.ci import ci_posting, ci_reporting
 
     text, paths = ci_reporting.write(ci_reporting.report_of(ci_run.commit_of("HEAD")))
     return paths, ci_posting.post(text)
@@ -159,7 +160,8 @@ def passing() -> Iterator[None]:
 
     Where anything is to serve, nothing is stopped: a deploy may have begun meanwhile in the same home.
     """
-    from tasks import platform, serving, supervision
+    from tasks.platform import platform, supervision
+    from tasks.serving import serving
 
     before = supervision.running() or platform.named_server()
     try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from flows.lifecycle import flow
 from penstock.ci_found import DataFound
 from penstock.comparison import changes
-from tasks.caching import scope
-from tasks.ci_base import Base, Known, base_of, champions_data, compare_data, moved
-from tasks.comparing import schema_columns
-from tasks.data import resolve_dataset
-from tasks.profiling import profile_splits
-from tasks.project import load_project, schema_text
-from tasks.splitting import split_dataset
-from tasks.validation import validate_dataset
+from tasks.ci.ci_base import Base, Known, base_of, champions_data, compare_data, moved
+from tasks.data.data import resolve_dataset
+from tasks.data.profiling import profile_splits
+from tasks.data.project import load_project, schema_text
+from tasks.data.validation import validate_dataset
+from tasks.registry.comparing import schema_columns
+from tasks.store.caching import scope
+from tasks.training.splitting import split_dataset
 
 
 @flow

@@ -16,22 +16,22 @@ from penstock.comparison import Change, changes
 from penstock.gate import judged_slices
 from penstock.paired import Losses
 from penstock.task_type import TASK_TYPES
-from tasks import store
-from tasks.caching import gathered, is_planning, scope
-from tasks.ci_base import Base, base_of, why_no_champion
-from tasks.comparing import slice_changes
-from tasks.data import resolve_dataset
-from tasks.evaluation import evaluate_model
-from tasks.leaking import measure_features
-from tasks.lineage import describe_lineage
-from tasks.pairing import measure_differences
-from tasks.profiling import profile_splits
-from tasks.project import load_project, schema_text
-from tasks.registry import find_champion
-from tasks.reporting import plots_beside
-from tasks.sampling import sample_splits
-from tasks.splitting import split_dataset
-from tasks.validation import validate_dataset
+from tasks.ci.ci_base import Base, base_of, why_no_champion
+from tasks.data.data import resolve_dataset
+from tasks.data.profiling import profile_splits
+from tasks.data.project import load_project, schema_text
+from tasks.data.validation import validate_dataset
+from tasks.registry.comparing import slice_changes
+from tasks.registry.registry import find_champion
+from tasks.reports.reporting import plots_beside
+from tasks.store import store
+from tasks.store.caching import gathered, is_planning, scope
+from tasks.training.evaluation import evaluate_model
+from tasks.training.leaking import measure_features
+from tasks.training.lineage import describe_lineage
+from tasks.training.pairing import measure_differences
+from tasks.training.sampling import sample_splits
+from tasks.training.splitting import split_dataset
 
 if TYPE_CHECKING:
     from penstock.config import EvaluateConfig, Project

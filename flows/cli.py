@@ -64,8 +64,8 @@ main.add_command(cli_new.new)
 def run(project: str, as_json: bool) -> None:
     """Ingest what the project asks for, train, bring the release into production: the main job."""
     from flows.plan import nothing_to_do
-    from tasks import platform
-    from tasks.rollback import answering
+    from tasks.platform import platform
+    from tasks.rollout.rollback import answering
 
     outcome = nothing_to_do(project)
     if outcome is not None:
@@ -172,12 +172,12 @@ def status(project: str | None, as_json: bool) -> None:
 @AS_JSON
 def report(project: str, version: str | None, drift: bool, as_json: bool) -> None:
     """Where the last report is, or that of VERSION (flights-v2)."""
-    from tasks.project import load_project
-    from tasks.reporting import report_path
+    from tasks.data.project import load_project
+    from tasks.reports.reporting import report_path
 
     name = load_project(project).name
     if drift:
-        from tasks.drift_report import require_drift_report
+        from tasks.reports.drift_report import require_drift_report
 
         path = require_drift_report(name)
     else:
@@ -200,7 +200,7 @@ def up(with_prometheus: bool) -> None:
 
     After a power cut, this brings back exactly what served before.
     """
-    from tasks import platform
+    from tasks.platform import platform
 
     platform.up()
     if with_prometheus:
@@ -211,7 +211,7 @@ def up(with_prometheus: bool) -> None:
 @main.command()
 def down() -> None:
     """Stop all that this checkout runs: releases, gateway, Prefect. What it recorded stays."""
-    from tasks import platform
+    from tasks.platform import platform
 
     platform.down()
     say("Stopped. `penstock up` or `penstock run` starts them again.")

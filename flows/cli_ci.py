@@ -113,7 +113,7 @@ def release(projects: tuple[str, ...], deploy: bool) -> None:
 def generate(systems: tuple[System, ...], force: bool) -> None:
     """Write the files of GitHub Actions, GitLab CI, Jenkins and CircleCI, of one definition."""
     from flows.ci import taking_part
-    from tasks.ci_generate import generate as write
+    from tasks.ci.ci_generate import generate as write
 
     changed = write(systems or get_args(System), taking_part(), force)
     for path in changed:

@@ -42,13 +42,13 @@ def _entering(run: Callable[..., Any]) -> Callable[..., Any]:
         context = click.get_current_context()
         name, verb = context.meta.get(KEY), str(context.info_name)
         if name is not None:
-            from tasks.environments import name_it
-            from tasks.settings import settings
+            from tasks.machine.environments import name_it
+            from tasks.machine.settings import settings
 
             name_it(name)
             settings.cache_clear()
         if verb in NAMED:
-            from tasks.production import require_named
+            from tasks.machine.production import require_named
 
             require_named(verb)
         return run(*arguments, **options)

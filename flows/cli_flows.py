@@ -17,11 +17,11 @@ def deploy_flows(as_json: bool) -> None:
     again, it changes nothing. The server is this checkout's own, or the one that PREFECT_API_URL names. `up` and `run`
     do the same.
     """
-    from tasks import platform
+    from tasks.platform import platform
 
     platform.start_server_early()  # it comes up while Prefect is imported
     with platform.connected():
-        from tasks.deploying import deploy_flows as deploy
+        from tasks.platform.deploying import deploy_flows as deploy
 
         done, unreached = deploy()
     say(done.model_dump_json(indent=1) if as_json else str(done))

@@ -17,7 +17,7 @@ def doctor(write: bool, as_json: bool) -> None:
     Changes nothing. Exit code 8 if any check failed; a warning is no failure.
     """
     from penstock.diagnosis import require_healthy
-    from tasks.doctor import examine
+    from tasks.operations.doctor import examine
 
     found = examine(write)
     say(found.model_dump_json(indent=1) if as_json else str(found))
@@ -49,7 +49,7 @@ def gc(yes: bool, dry_run: bool, keep: int, older_than: str, shared: bool, grace
     explained, compared, deployed and made again.
     """
     from penstock.garbage import seconds_of
-    from tasks.collecting_garbage import forecast, free
+    from tasks.operations.collecting_garbage import forecast, free
 
     age, grace_seconds = seconds_of(older_than, "--older-than"), seconds_of(grace, "--grace") if shared else None
     found = free(keep, age, grace_seconds) if yes and not dry_run else forecast(keep, age, grace_seconds)

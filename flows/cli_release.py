@@ -53,8 +53,8 @@ def bless(
     """
     from flows.bless import bless as bless_flow
     from flows.summary import as_dict, as_text
-    from tasks.forcing import overruled, rejected_event
-    from tasks.project import config_path
+    from tasks.data.project import config_path
+    from tasks.registry.forcing import overruled, rejected_event
 
     # what is missing is said at once, before Prefect makes a run of it
     overruled(rejected_event(config_path(project).stem, candidate or ""), reason, until, by, checks)
@@ -75,16 +75,16 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
 
     The one that serves, or is being rolled out, goes into quarantine. Needs no Prefect server.
     """
-    from tasks.project import config_path
-    from tasks.rollback import plan_rollback, roll_back
+    from tasks.data.project import config_path
+    from tasks.rollout.rollback import plan_rollback, roll_back
 
     name = config_path(project).stem
     found = plan_rollback(name, to, force) if dry_run else roll_back(name, reason, to, force)
     say(found.model_dump_json(indent=1) if as_json else str(found))
     if not dry_run and not found.untold:
-        from tasks.events import tell_server
-        from tasks.mlflow_aliases import tell_mlflow
-        from tasks.registry import read_ledger
+        from tasks.platform.events import tell_server
+        from tasks.registry.registry import read_ledger
+        from tasks.reports.mlflow_aliases import tell_mlflow
 
         sys.stdout.flush()  # traffic is back: what follows only tells others
         tell_server(next(event for event in reversed(read_ledger(name)) if event.kind == "rolled back"))
@@ -99,8 +99,8 @@ def rollback(project: str, to: str, force: bool, dry_run: bool, reason: str, as_
 @REASON
 def approve(project: str, version: str, reason: str) -> None:
     """Let a release into production that waits for a person's word."""
-    from tasks.approval import approve as approve_release
-    from tasks.project import config_path
+    from tasks.data.project import config_path
+    from tasks.registry.approval import approve as approve_release
 
     name = config_path(project).stem
     approve_release(name, version, reason)
@@ -113,8 +113,8 @@ def approve(project: str, version: str, reason: str) -> None:
 @REASON
 def reject(project: str, version: str, reason: str) -> None:
     """Refuse a release that waits for a person's word."""
-    from tasks.approval import refuse
-    from tasks.project import config_path
+    from tasks.data.project import config_path
+    from tasks.registry.approval import refuse
 
     name = config_path(project).stem
     refuse(name, version, reason)

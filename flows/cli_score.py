@@ -40,7 +40,7 @@ def score(
     OUTPUT.quarantine.parquet, with the reason.
     """
     from flows.score import score as score_flow
-    from tasks.batch_input import absolute
+    from tasks.scoring.batch_input import absolute
 
     with watching():
         found = score_flow(

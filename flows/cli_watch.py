@@ -26,7 +26,7 @@ def label(project: str, file: str | None, sql: str, query: str, again: bool, as_
     come in any order, several times and corrected: the latest arrival counts.
     """
     from flows.label import label as label_flow
-    from tasks.label_sources import LabelSource, require_source
+    from tasks.monitoring.label_sources import LabelSource, require_source
 
     place = str(Path(file).resolve()) if file else ""
     require_source(LabelSource(file=place, sql=sql, query=query))  # before Prefect keeps the arguments
@@ -40,9 +40,9 @@ def label(project: str, file: str | None, sql: str, query: str, again: bool, as_
 @REASON
 def resume(project: str, reason: str) -> None:
     """Let monitoring ask for trainings again, after it was stopped."""
-    from tasks.events import tell_server
-    from tasks.project import config_path
-    from tasks.retraining import resume as resume_retraining
+    from tasks.data.project import config_path
+    from tasks.monitoring.retraining import resume as resume_retraining
+    from tasks.platform.events import tell_server
 
     name = config_path(project).stem
     event = resume_retraining(name, reason)

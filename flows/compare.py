@@ -11,10 +11,10 @@ from penstock.gate import Decision
 from penstock.gate_checks import Check
 from penstock.ledger import moment
 from penstock.refs import Value
-from tasks import comparing
-from tasks.compare_page import write_comparison_page
-from tasks.gate_page import write_gate_page
-from tasks.project import config_path
+from tasks.data.project import config_path
+from tasks.registry import comparing
+from tasks.reports.compare_page import write_comparison_page
+from tasks.reports.gate_page import write_gate_page
 
 
 class GateExplained(Value):

@@ -17,13 +17,14 @@ from flows.lifecycle import flow, rollout_state
 from penstock.errors import PackagingError
 from penstock.rollout import Deployment
 from penstock.verdict import Verdict
-from tasks import artifacts, patience, serving, traffic
-from tasks.approval import needs_approval, tell_waiting
-from tasks.mlflow_aliases import tell_mlflow
-from tasks.production import require_named
-from tasks.project import load_project
-from tasks.releases import packaged
-from tasks.rollout import (
+from tasks.data.project import load_project
+from tasks.machine.production import require_named
+from tasks.machine.settings import settings
+from tasks.registry.approval import needs_approval, tell_waiting
+from tasks.registry.releases import packaged
+from tasks.reports.mlflow_aliases import tell_mlflow
+from tasks.rollout import traffic
+from tasks.rollout.rollout import (
     bake_release,
     confirm_healthy,
     deploying,
@@ -38,9 +39,10 @@ from tasks.rollout import (
     start_release,
     withdraw,
 )
-from tasks.rollout_routes import Rollout
-from tasks.settings import settings
-from tasks.settle import settle
+from tasks.rollout.rollout_routes import Rollout
+from tasks.rollout.settle import settle
+from tasks.serving import serving
+from tasks.store import artifacts, patience
 
 if TYPE_CHECKING:
     from prefect import State

@@ -18,13 +18,16 @@ from penstock.errors import PackagingError, PenstockError
 from penstock.refs import Value
 from penstock.release_config import RolloutConfig
 from penstock.verdict import Verdict
-from tasks import ledger_store, sandbox, serving, store, traffic
-from tasks.caching import file_refs
-from tasks.project import load_project
-from tasks.releases import packaged, tell
-from tasks.rollout import confirm_healthy, deploying, plan_rollout, withdraw
-from tasks.rollout_routes import Rollout
-from tasks.settings import settings
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.operations import sandbox
+from tasks.registry.releases import packaged, tell
+from tasks.rollout import traffic
+from tasks.rollout.rollout import confirm_healthy, deploying, plan_rollout, withdraw
+from tasks.rollout.rollout_routes import Rollout
+from tasks.serving import serving
+from tasks.store import ledger_store, store
+from tasks.store.caching import file_refs
 
 FAULTS = (
     "errors",

@@ -8,8 +8,9 @@ from typing import Literal
 
 from penstock.config import Project
 from penstock.rollout import Deployment
-from tasks.approval import needs_approval, tell_waiting
-from tasks.gitops import (
+from tasks.registry.approval import needs_approval, tell_waiting
+from tasks.reports.mlflow_aliases import tell_mlflow
+from tasks.rollout.gitops import (
     await_rollout,
     commit_release,
     confirm,
@@ -20,8 +21,7 @@ from tasks.gitops import (
     take_back,
     tell_canary,
 )
-from tasks.mlflow_aliases import tell_mlflow
-from tasks.rollout import deploying
+from tasks.rollout.rollout import deploying
 
 
 def deploy_by_commit(project: Project, version: str, force: bool, reason: str, wait: bool) -> Deployment:

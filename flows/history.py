@@ -8,10 +8,10 @@ from penstock import forcing, ledger
 from penstock.errors import ConfigError
 from penstock.ledger import Event, Tenure, moment
 from penstock.refs import Value
-from tasks import ledger_store
-from tasks.project import config_path
-from tasks.registry import read_ledger
-from tasks.settings import settings
+from tasks.data.project import config_path
+from tasks.machine.settings import settings
+from tasks.registry.registry import read_ledger
+from tasks.store import ledger_store
 
 
 class History(Value):

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from penstock import ledger
 from penstock.refs import Value
-from tasks.containers import Image, build_image
-from tasks.image_push import push_image
-from tasks.ledger_store import read_all
-from tasks.project import config_path
-from tasks.releases import packaged, tell
+from tasks.data.project import config_path
+from tasks.packaging.containers import Image, build_image
+from tasks.packaging.image_push import push_image
+from tasks.registry.releases import packaged, tell
+from tasks.store.ledger_store import read_all
 
 RUN = (
     "run --rm --read-only --tmpfs /tmp:rw,size=64m,mode=1777 --cap-drop all --security-opt no-new-privileges "
@@ -43,8 +43,8 @@ def image(
 
     ``push``: a repository (registry and path) that it is pushed to; the ledger then also has the registry's digest.
 
-    The very image that was recorded last is not recorded twice. See `tasks.containers.build_image` for the rest and
-    for what it raises.
+    The very image that was recorded last is not recorded twice. See `tasks.packaging.containers.build_image` for the
+    rest and for what it raises.
     """
     project = config_path(config).stem
     release = packaged(project, version)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from flows.lifecycle import flow
 from penstock.refs import Value
-from tasks import events
-from tasks.caching import scope
-from tasks.git import commit_dataset
-from tasks.ingestion import Ingested, ingest_batch, ingesting, missing_batches, track_dataset, unpushed
-from tasks.project import load_project, schema_text
+from tasks.data.git import commit_dataset
+from tasks.data.ingestion import Ingested, ingest_batch, ingesting, missing_batches, track_dataset, unpushed
+from tasks.data.project import load_project, schema_text
+from tasks.platform import events
+from tasks.store.caching import scope
 
 
 class Ingest(Value):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from flows.lifecycle import flow
 from penstock.label_coverage import Coverage
 from penstock.refs import Value
-from tasks.caching import scope
-from tasks.label_sources import LabelSource
-from tasks.labelling import Labelled, record_labels
-from tasks.project import load_project
-from tasks.scoring import label_coverage, score_periods
+from tasks.data.project import load_project
+from tasks.monitoring.label_sources import LabelSource
+from tasks.monitoring.labelling import Labelled, record_labels
+from tasks.monitoring.scoring import label_coverage, score_periods
+from tasks.store.caching import scope
 
 
 class Label(Value):

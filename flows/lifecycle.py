@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from penstock.errors import PenstockError, Rejected, RolloutError
 from penstock.next_command import named
-from tasks import environments
-from tasks.settings import settings
+from tasks.machine import environments
+from tasks.machine.settings import settings
 
 if TYPE_CHECKING:
     from prefect import State
@@ -38,8 +38,8 @@ def _using_store(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from tasks.caching import is_planning
-        from tasks.store_use import in_use
+        from tasks.store.caching import is_planning
+        from tasks.store.store_use import in_use
 
         with contextlib.nullcontext() if is_planning() else in_use():
             return fn(*args, **kwargs)
@@ -67,13 +67,13 @@ class DeferredFlow:
 
     @functools.cached_property
     def prefect_flow(self) -> Any:
-        from tasks.platform import prefect_environment
+        from tasks.platform.platform import prefect_environment
 
         prefect_environment()
         return _prefect_flow(self.fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from tasks.platform import start_server_early
+        from tasks.platform.platform import start_server_early
 
         start_server_early()  # it comes up while Prefect is imported
         _collect_less()
@@ -108,9 +108,9 @@ def _prefect_flow(fn: Callable[..., Any]) -> Any:
                 return super().__call__(*args, **kwargs)
             from prefect import tags
 
-            from tasks.events import run_tag
-            from tasks.platform import connected
-            from tasks.prefect_away import watched
+            from tasks.platform.events import run_tag
+            from tasks.platform.platform import connected
+            from tasks.platform.prefect_away import watched
 
             config = Path(str(args[0] if args else kwargs.get("config", "")))
             with connected() as url, watched(url), tags(run_tag(config.stem)):

@@ -16,15 +16,15 @@ from penstock.live_metrics import SHOWN, WindowScore
 from penstock.refs import Value
 from penstock.retrain import Decision
 from penstock.window import WindowDrift
-from tasks.caching import scope
-from tasks.collecting import collect_window, monitoring
-from tasks.ended import tell_expired
-from tasks.merging import merge_profiles
-from tasks.project import load_project
-from tasks.responding import is_answered, raise_alarms, respond
-from tasks.score_store import live_quality
-from tasks.scoring import score_periods
-from tasks.watching import judge_windows, report_drift
+from tasks.data.project import load_project
+from tasks.monitoring.collecting import collect_window, monitoring
+from tasks.monitoring.merging import merge_profiles
+from tasks.monitoring.responding import is_answered, raise_alarms, respond
+from tasks.monitoring.score_store import live_quality
+from tasks.monitoring.scoring import score_periods
+from tasks.monitoring.watching import judge_windows, report_drift
+from tasks.registry.ended import tell_expired
+from tasks.store.caching import scope
 
 
 class Monitored(Value):

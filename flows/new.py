@@ -11,11 +11,11 @@ from penstock.baseline import Baseline, baseline
 from penstock.config import FeaturesConfig
 from penstock.infer import Inferred, infer
 from penstock.project_text import project_text, schema_text
-from tasks import memory
-from tasks.looking import Counts, count_all, look_at, settled
-from tasks.project import load_project
-from tasks.project_files import dataset_folder, require_free, write_project
-from tasks.settings import settings
+from tasks.data.looking import Counts, count_all, look_at, settled
+from tasks.data.project import load_project
+from tasks.data.project_files import dataset_folder, require_free, write_project
+from tasks.machine import memory
+from tasks.machine.settings import settings
 
 if TYPE_CHECKING:
     from penstock.task_type import TaskName
@@ -45,7 +45,7 @@ def new(
 ) -> NewProject:
     """Write configs/NAME.yaml and configs/schemas/NAME.yaml for the rows of ``place``, and NAME's deployments.
 
-    ``place``, ``query`` and ``watermark`` are those of `tasks.looking.look_at`. Raises ConfigError if the project
+    ``place``, ``query`` and ``watermark`` are those of `tasks.data.looking.look_at`. Raises ConfigError if the project
     exists and ``force`` is not given; DataError if the rows cannot be read or used.
     Nothing is written then.
     """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from penstock import ledger
 from penstock.candidate import Outcome
 from penstock.errors import DataError
-from tasks import serving
-from tasks.caching import PlannedStep, planning
-from tasks.ended import ended
-from tasks.ingestion import pending_batches
-from tasks.project import load_project
-from tasks.registry import read_ledger
+from tasks.data.ingestion import pending_batches
+from tasks.data.project import load_project
+from tasks.registry.ended import ended
+from tasks.registry.registry import read_ledger
+from tasks.serving import serving
+from tasks.store.caching import PlannedStep, planning
 
 
 def plan_run(config: str) -> list[PlannedStep]:

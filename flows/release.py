@@ -10,10 +10,10 @@ from penstock.candidate import Outcome
 from penstock.errors import ConfigError
 from penstock.refs import Value
 from penstock.rollout import Deployment
-from tasks import ci_run, releasing
-from tasks.git import tag_release
-from tasks.project import load_project
-from tasks.settings import settings
+from tasks.ci import ci_run, releasing
+from tasks.data.git import tag_release
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
 
 
 class Released(Value):

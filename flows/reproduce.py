@@ -9,11 +9,11 @@ from flows.lifecycle import flow
 from penstock import ledger
 from penstock.errors import ReproductionError
 from penstock.refs import Value
-from tasks.caching import scope
-from tasks.project import config_path
-from tasks.registry import read_ledger
-from tasks.releases import packaged, tell
-from tasks.reproducing import Rebuilt, rebuild
+from tasks.data.project import config_path
+from tasks.packaging.reproducing import Rebuilt, rebuild
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged, tell
+from tasks.store.caching import scope
 
 SHOWN = 20  # differences in a section
 

@@ -6,9 +6,9 @@ The command `penstock rollback` does the same without Prefect, and so works when
 from __future__ import annotations
 
 from flows.lifecycle import flow
-from tasks.mlflow_aliases import tell_mlflow
-from tasks.project import load_project
-from tasks.rollback import Rollback, plan_rollback, roll_back
+from tasks.data.project import load_project
+from tasks.reports.mlflow_aliases import tell_mlflow
+from tasks.rollout.rollback import Rollback, plan_rollback, roll_back
 
 
 @flow

@@ -12,9 +12,9 @@ from penstock.candidate import Outcome
 from penstock.errors import Rejected, RolloutError
 from penstock.refs import Value
 from penstock.rollout import Deployment
-from tasks.events import chained
-from tasks.ingestion import pending_batches
-from tasks.project import load_project
+from tasks.data.ingestion import pending_batches
+from tasks.data.project import load_project
+from tasks.platform.events import chained
 
 if TYPE_CHECKING:
     from prefect import State

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from flows.lifecycle import flow
 from penstock.scored import OnInvalid, Request, Scored
-from tasks.batch_input import absolute
-from tasks.batch_scoring import score_rows
-from tasks.caching import scope
-from tasks.project import load_project
+from tasks.data.project import load_project
+from tasks.scoring.batch_input import absolute
+from tasks.scoring.batch_scoring import score_rows
+from tasks.store.caching import scope
 
 
 @flow

@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterator
 
 from penstock.refs import Value
-from tasks.model_server import Server, running_server, unpacked
-from tasks.project import load_project, recorded_project
-from tasks.releases import packaged
-from tasks.samples import example_row
-from tasks.serving_env import serving_python
+from tasks.data.project import load_project, recorded_project
+from tasks.packaging.model_server import Server, running_server, unpacked
+from tasks.packaging.serving_env import serving_python
+from tasks.registry.releases import packaged
+from tasks.training.samples import example_row
 
 
 class Serving(Value):

@@ -23,14 +23,16 @@ from penstock import ledger
 from penstock.errors import ConfigError, PenstockError, Rejected, RolloutError
 from penstock.retrain import Decision
 from penstock.simulation import Play, Scenario
-from tasks import clock, sandbox, simulated_source
-from tasks.clients import Clients
-from tasks.collected_store import read_windows
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.served_store import read_served
-from tasks.settings import settings
-from tasks.simulation import add_cut, months, overall, plan_play, play_from_now, take_over, write_config
+from tasks.data import simulated_source
+from tasks.data.project import load_project
+from tasks.machine import clock
+from tasks.machine.settings import settings
+from tasks.monitoring.collected_store import read_windows
+from tasks.monitoring.served_store import read_served
+from tasks.operations import sandbox
+from tasks.operations.clients import Clients
+from tasks.operations.simulation import add_cut, months, overall, plan_play, play_from_now, take_over, write_config
+from tasks.registry.registry import read_ledger
 
 DELAY = timedelta(days=2)  # labels come so long after their rows
 LEDGER = "PENSTOCK_SIMULATION_LEDGER"

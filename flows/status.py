@@ -8,13 +8,15 @@ from penstock.errors import PenstockError
 from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.retrain_history import fold
-from tasks import clock, ledger_store, platform
-from tasks.project import config_path, load_project, project_names
-from tasks.registry import read_ledger
-from tasks.score_store import live_quality
-from tasks.serving_status import Place, places, standing
-from tasks.settings import settings
-from tasks.watching import drift_report, estimate_of_last, watched
+from tasks.data.project import config_path, load_project, project_names
+from tasks.machine import clock
+from tasks.machine.settings import settings
+from tasks.monitoring.score_store import live_quality
+from tasks.monitoring.watching import drift_report, estimate_of_last, watched
+from tasks.platform import platform
+from tasks.registry.registry import read_ledger
+from tasks.serving.serving_status import Place, places, standing
+from tasks.store import ledger_store
 
 SHOWN = 5
 

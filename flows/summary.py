@@ -7,11 +7,11 @@ from typing import Any
 from penstock import ledger
 from penstock.candidate import Outcome
 from penstock.task_type import TASK_TYPES
-from tasks import platform
-from tasks.registry import read_ledger
-from tasks.reporting import report_path
-from tasks.serving_status import call, standing
-from tasks.store import read_json
+from tasks.platform import platform
+from tasks.registry.registry import read_ledger
+from tasks.reports.reporting import report_path
+from tasks.serving.serving_status import call, standing
+from tasks.store.store import read_json
 
 MOST = 5  # metrics in a line
 

@@ -17,8 +17,8 @@ import click
 
 from penstock.errors import PenstockError
 from penstock.next_command import named
-from tasks import environments, steps
-from tasks.steps import StepEvent
+from tasks.machine import environments, steps
+from tasks.machine.steps import StepEvent
 
 MARKS = {"done": ("✓", "green"), "cached": ("=", "cyan"), "failed": ("✗", "red")}
 

@@ -15,8 +15,8 @@ from penstock.ledger import Event
 from penstock.refs import Value
 from penstock.simulation import Scenario
 from penstock.task_type import LiveMetric
-from tasks import clock
-from tasks.registry import read_ledger, recorded_candidate, release_of
+from tasks.machine import clock
+from tasks.registry.registry import read_ledger, recorded_candidate, release_of
 
 QUIET = {"staged", "retrain not asked"}
 MARKS = {

@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING
 
 from flows.lifecycle import flow, rejected_state
 from penstock.candidate import Candidate, Champion, Outcome, Release
-from tasks.behaving import try_behaviour
-from tasks.caching import gathered, is_planning, scope
-from tasks.data import resolve_dataset
-from tasks.evaluation import evaluate_model
-from tasks.gating import gate_candidate
-from tasks.grouping import compare_groups
-from tasks.infra import check_package
-from tasks.leaking import measure_features
-from tasks.lineage import describe_lineage
-from tasks.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
-from tasks.packaging import package_model, start_builder
-from tasks.pairing import compare_with_champion
-from tasks.profiling import profile_splits
-from tasks.project import load_project, schema_text
-from tasks.registry import find_champion, find_existing, recorded_candidate, register
-from tasks.reporting import find_report, write_report
-from tasks.retraining import answering
-from tasks.serving_env import prepare_serving, serving_requirements
-from tasks.skewing import compare_serving, find_served
-from tasks.splitting import split_dataset
-from tasks.training import train_model
-from tasks.tuning import tune_model
-from tasks.validation import validate_dataset
+from tasks.data.data import resolve_dataset
+from tasks.data.profiling import profile_splits
+from tasks.data.project import load_project, schema_text
+from tasks.data.validation import validate_dataset
+from tasks.monitoring.retraining import answering
+from tasks.monitoring.skewing import compare_serving, find_served
+from tasks.packaging.infra import check_package
+from tasks.packaging.packaging import package_model, start_builder
+from tasks.packaging.serving_env import prepare_serving, serving_requirements
+from tasks.registry.registry import find_champion, find_existing, recorded_candidate, register
+from tasks.reports.mlflow_mirror import is_mirrored, load_early, mirror_to_mlflow
+from tasks.reports.reporting import find_report, write_report
+from tasks.store.caching import gathered, is_planning, scope
+from tasks.training.behaving import try_behaviour
+from tasks.training.evaluation import evaluate_model
+from tasks.training.gating import gate_candidate
+from tasks.training.grouping import compare_groups
+from tasks.training.leaking import measure_features
+from tasks.training.lineage import describe_lineage
+from tasks.training.pairing import compare_with_champion
+from tasks.training.splitting import split_dataset
+from tasks.training.training import train_model
+from tasks.training.tuning import tune_model
 
 if TYPE_CHECKING:
     from prefect import State

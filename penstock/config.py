@@ -1,6 +1,6 @@
 """A project's YAML as one frozen tree, validated once. `parse()` turns text into a `Project`, or says what is wrong.
 
-Machine facts (addresses, stores, credentials) are not here: they are settings, in `tasks/settings.py`.
+Machine facts (addresses, stores, credentials) are not here: they are settings, in `tasks/machine/settings.py`.
 """
 
 from __future__ import annotations

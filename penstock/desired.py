@@ -1,7 +1,7 @@
 """What is to run and to whom requests go: one value, kept in one file, from which everything else is derived.
 
-Supervisor's programs, Envoy's clusters and routes follow from it (`penstock/gateway.py`, `tasks/serving.py`). The
-functions here are its only changes; each returns a new value.
+Supervisor's programs, Envoy's clusters and routes follow from it (`penstock/gateway.py`, `tasks/serving/serving.py`).
+The functions here are its only changes; each returns a new value.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def bootstrap(ports: Ports, folder: str, errors: str) -> dict[str, Any]:
 
 def administration(path: str) -> dict[str, Any]:
     """What one Envoy has for itself, to be merged into `bootstrap()`: the admin socket. It can also stop Envoy, so
-    its metrics are read by way of `tasks/metrics_server.py`."""
+    its metrics are read by way of `tasks/monitoring/metrics_server.py`."""
     return {"admin": {"address": {"pipe": {"path": path, "mode": 0o600}}}}
 
 

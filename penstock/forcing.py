@@ -1,6 +1,6 @@
 """Releases that a person blessed though their gates had rejected them: how long that counts, and what has to be said.
 
-Only checks of the gate can be forced. What decides is pure; `tasks/forcing.py` reads and writes the ledger.
+Only checks of the gate can be forced. What decides is pure; `tasks/registry/forcing.py` reads and writes the ledger.
 """
 
 from __future__ import annotations

@@ -48,9 +48,9 @@ def decide(
 ) -> Decision:
     """Judge ``candidate``'s metrics, beside those of ``champion`` on the same rows where there is one.
 
-    ``candidate`` and ``baseline`` are what `tasks/evaluation.py` stores as metrics.json; ``losses`` what
-    `tasks/pairing.py` found between them. ``same_model``: the candidate is the champion, byte for byte, so that a tie
-    cannot be judged. ``more``: checks made elsewhere. Nothing is raised: what is missing is a failed check.
+    ``candidate`` and ``baseline`` are what `tasks/training/evaluation.py` stores as metrics.json; ``losses`` what
+    `tasks/training/pairing.py` found between them. ``same_model``: the candidate is the champion, byte for byte, so
+    that a tie cannot be judged. ``more``: checks made elsewhere. Nothing is raised: what is missing is a failed check.
     """
     comparable = baseline is not None and not baseline.get("incomparable")
     checks = [*_size_checks(gate, candidate)]

@@ -1,6 +1,7 @@
 """The ledger: what happened to a project's candidates and releases, in order. Everything else is a fold over it.
 
-Events are appended and never changed. These functions are pure; `tasks/ledger_store.py` reads and writes the files.
+Events are appended and never changed. These functions are pure; `tasks/store/ledger_store.py` reads and writes the
+files.
 """
 
 from __future__ import annotations

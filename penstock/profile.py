@@ -1,6 +1,6 @@
 """An environment's profile: where its things are. Checked line by line; it holds no secret, only names of variables.
 
-`tasks/environments.py` reads the file and puts what these functions return into the process's environment.
+`tasks/machine/environments.py` reads the file and puts what these functions return into the process's environment.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A project's schema file: pandera's own YAML, read strictly, because pandera ignores a misspelt key without a word.
 
-The same file has two faces. Training builds a pandera schema of it (`tasks/validation.py`); packaging compiles it
+The same file has two faces. Training builds a pandera schema of it (`tasks/data/validation.py`); packaging compiles it
 into a small specification for the server (`compile_spec`), which `penstock/rows.py` applies without pandera.
 """
 

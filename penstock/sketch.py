@@ -1,8 +1,8 @@
 """What is known of a column without its values: counts, and the distribution as a grid of quantiles or as counts.
 
-Made from whylogs' sketches (`tasks/summaries.py`) or from the values themselves. Numbers are rounded to float32, which
-is what the model sees: otherwise a training value that was stored as float32 and the same one in a request would be
-two neighbouring numbers, and every value that many rows share a difference between the distributions.
+Made from whylogs' sketches (`tasks/monitoring/summaries.py`) or from the values themselves. Numbers are rounded to
+float32, which is what the model sees: otherwise a training value that was stored as float32 and the same one in a
+request would be two neighbouring numbers, and every value that many rows share a difference between the distributions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a search for parameters tries, gives up and chooses. Pure: the search itself is `tasks/tuning.py`."""
+"""What a search for parameters tries, gives up and chooses. Pure: the search itself is `tasks/training/tuning.py`."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.refs import FileRef
-from tasks import ledger_store
-from tasks.deploying import Deployed, deploy_flows
+from tasks.platform.deploying import Deployed, deploy_flows
+from tasks.store import ledger_store
 
 DIED = "penstock: tiny, runs that died"
 

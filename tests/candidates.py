@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.candidate import Candidate, Champion
-from tasks import store
-from tasks.project import load_project
+from tasks.data.project import load_project
+from tasks.store import store
 
 
 def made(

@@ -109,7 +109,7 @@ class Checkout:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home for this process's settings."""
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PENSTOCK_ROOT", str(tmp_path))
@@ -165,7 +165,7 @@ def tiny(releases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
 def template(once: Any) -> Path:
     """What a home has in it after a first command, which would take each test seconds to make again.
 
-    MLflow's database, migrated; and what is remembered of our own source files, see tasks/source.py.
+    MLflow's database, migrated; and what is remembered of our own source files, see tasks/store/source.py.
     """
     return once("template", _make_template)
 
@@ -191,9 +191,10 @@ def _make_template(home: Path) -> None:
     (home / "mlflow").mkdir()
     mlflow = f"import mlflow; mlflow.set_tracking_uri('sqlite:///{home}/mlflow/mlflow.db'); mlflow.search_experiments()"
     memory = (
-        "from pathlib import Path\nfrom tasks import lineage, source\nlineage.environment_hash()\n"
+        "from tasks.store import source\nfrom tasks.training import lineage\nlineage.environment_hash()\n"
         "for folder in ('tasks', 'flows'):\n"
-        "    for path in (source.CODE / folder).glob('*.py'): source.closure(f'{folder}.{path.stem}')"
+        "    for path in (source.CODE / folder).rglob('*.py'):\n"
+        "        source.closure('.'.join(path.relative_to(source.CODE).with_suffix('').parts))"
     )
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     environment |= {"PENSTOCK_HOME": str(home), "PENSTOCK_ROOT": str(home), "PYTHONPATH": str(REPOSITORY)}
@@ -211,7 +212,7 @@ def checkout(tmp_path: Path, environments: Path, template: Path, monkeypatch: py
 @contextlib.contextmanager
 def new_checkout(folder: Path, environments: Path, template: Path, patch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """``checkout`` for fixtures that live longer than one test."""
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     root = folder / "checkout"
     shutil.copytree(TINY, root, ignore=shutil.ignore_patterns("__pycache__"))
@@ -250,7 +251,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment |= {"PYTHONPATH": str(REPOSITORY)}
 
     def ask(code: str) -> str:
-        command = [sys.executable, "-c", f"from tasks import platform; {code}"]
+        command = [sys.executable, "-c", f"from tasks.platform import platform; {code}"]
         return subprocess.run(
             command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True
         ).stdout.strip()
@@ -268,7 +269,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def live(checkout: Checkout, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """A checkout whose flows run against the session's Prefect server."""
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     checkout.environment["PREFECT_API_URL"] = prefect_api
@@ -358,7 +359,7 @@ def network(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture
 def use_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Point `PENSTOCK_STORE` to an address."""
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     def use(url: str) -> None:
         monkeypatch.setenv("PENSTOCK_STORE", url)
@@ -370,7 +371,7 @@ def use_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 @pytest.fixture(params=["folder", "s3", "gcs", "azure"])
 def store_of(request: Any, tmp_path: Path, use_store: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty shared store of each kind."""
-    from tasks.objects import objects
+    from tasks.store.objects import objects
     from tests.clouds import Cloud
 
     if request.param == "folder":

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tasks.steps import listeners
+from tasks.machine.steps import listeners
 from tests.loopback import free_port
 from tests.waiting import PATIENCE
 

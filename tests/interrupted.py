@@ -26,9 +26,9 @@ def start(live) -> subprocess.Popen[str]:
 def assert_whole(live) -> None:
     """A rerun ends well, and nothing in the store or the ledger is half-written."""
     from penstock.ledger import releases
-    from tasks import store
-    from tasks.caching import file_refs
-    from tasks.registry import find_release, read_ledger, recorded_candidate
+    from tasks.registry.registry import find_release, read_ledger, recorded_candidate
+    from tasks.store import store
+    from tasks.store.caching import file_refs
 
     again = live.penstock("run", "tiny")
     assert again.returncode == 0, again.stderr

@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.objects import Folder, objects
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.store.objects import Folder, objects
 from tests.s3_server import BUCKET
 
 DAY = 86_400.0

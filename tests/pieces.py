@@ -12,7 +12,7 @@ from xgboost.collective import Op, allreduce
 
 from penstock.errors import DataError
 from penstock.refs import FileRef
-from tasks import store
+from tasks.store import store
 
 
 def doubled(ref: FileRef) -> FileRef:

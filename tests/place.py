@@ -55,7 +55,7 @@ class Place:
         (self.root / "prefect.yaml").write_text(yaml.safe_dump({"name": "tiny", "deployments": list(deployments)}))
 
     def start(self, code: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", f"from tasks import platform\n{code}"]
+        command = [sys.executable, "-c", f"from tasks.platform import platform\n{code}"]
         return subprocess.Popen(
             command, cwd=self.root, env={**self.environment, **environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -50,8 +50,8 @@ class Asked:
 @contextlib.contextmanager
 def prometheus(folder: Path, metrics: str) -> Iterator[Asked]:
     """One that asks ``metrics`` (host:port) every second; ended with the block."""
-    from tasks import ports
-    from tasks.prometheus import write_config
+    from tasks.platform import ports
+    from tasks.serving.prometheus import write_config
 
     config = write_config(folder, metrics)
     config.write_text(config.read_text().replace("15s", "1s"))

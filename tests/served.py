@@ -6,8 +6,8 @@ import polars as pl
 
 from penstock.collected import Collected, Counts
 from penstock.served import fixed_of
-from tasks import store
-from tasks.collected_store import append_window, read_windows
+from tasks.monitoring.collected_store import append_window, read_windows
+from tasks.store import store
 
 
 def serve_rows(project: str, rows: dict, task: str = "binary") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.settings import QUIET
+from tasks.machine.settings import QUIET
 from tests.loopback import free_port
 from tests.postgres import Cluster, cluster
 from tests.s3_server import BUCKET, CREDENTIALS

@@ -10,15 +10,15 @@ import urllib.parse
 import polars as pl
 
 from penstock.refs import Checked, DataFile, Dataset
-from tasks import store
-from tasks.evaluation import evaluate_model
-from tasks.infra import check_package
-from tasks.packaging import package_model
-from tasks.project import load_project, schema_text
-from tasks.serving_env import serving_requirements
-from tasks.sources import load_source
-from tasks.splitting import split_dataset
-from tasks.training import train_model
+from tasks.data.project import load_project, schema_text
+from tasks.data.sources import load_source
+from tasks.packaging.infra import check_package
+from tasks.packaging.packaging import package_model
+from tasks.packaging.serving_env import serving_requirements
+from tasks.store import store
+from tasks.training.evaluation import evaluate_model
+from tasks.training.splitting import split_dataset
+from tasks.training.training import train_model
 from tests.waiting import PATIENCE
 
 
@@ -31,7 +31,7 @@ class Trained:
         rows = pl.concat([source.read(name).rows for name in source.names()])
         with store.new_file("rows.parquet") as draft:
             rows.write_parquet(draft.path)
-        monkeypatch.setattr("tasks.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
+        monkeypatch.setattr("tasks.training.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
         dataset = Dataset(path="d", version="1" * 32 + ".dir", files=(DataFile(path="r.parquet", md5="1", size=1),))
         checked = Checked(report=store.put_json({}, "r.json"), excluded=None, rows=rows.height, invalid=0)
         self.splits = split_dataset(

@@ -130,10 +130,10 @@ def packaged_tiny(once: Any, environments: Path, template: Path, task: str = "")
 
 
 def _make_release(folder: Path, environments: Path, template: Path, task: str) -> None:
-    from tasks import store
-    from tasks.model_server import unpacked
-    from tasks.samples import example_row
-    from tasks.serving_env import serving_python
+    from tasks.packaging.model_server import unpacked
+    from tasks.packaging.serving_env import serving_python
+    from tasks.store import store
+    from tasks.training.samples import example_row
 
     with pytest.MonkeyPatch.context() as patch, new_checkout(folder, environments, template, patch) as checkout:
         if task:

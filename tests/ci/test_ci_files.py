@@ -126,8 +126,8 @@ def test_generate_writes_what_it_wrote_and_nothing_else(checkout):
     assert made.stdout.split()[1::2] == [
         ".github/workflows/penstock.yml", ".gitlab-ci.yml", "Jenkinsfile", ".circleci/config.yml",
     ]  # fmt: skip
-    from tasks.ci_generate import generate
-    from tasks.project import load_project
+    from tasks.ci.ci_generate import generate
+    from tasks.data.project import load_project
 
     assert generate(("github", "gitlab"), [load_project("tiny")]) == []
     (checkout.root / "Jenkinsfile").write_text("pipeline { agent any }\n")

@@ -28,7 +28,7 @@ from penstock.ci_report import LONGEST, MARKER, CiReport, code, markdown
 from penstock.comparison import Change, MetricChange
 from penstock.errors import DataError, PlatformError
 from penstock.paired import Loss
-from tasks import ci_posting, ci_reporting, ci_store
+from tasks.ci import ci_posting, ci_reporting, ci_store
 from tests.loopback import Quiet
 
 NASTY = "`|<script>alert(1)</script> @everyone\n# x"

@@ -7,11 +7,12 @@ import pytest
 
 from penstock.errors import ConfigError
 from penstock.refs import Splits
-from tasks import ci_run, store
-from tasks.ci_base import base_of
-from tasks.ci_run import CiRun, base_commit, running
-from tasks.project import load_project
-from tasks.sampling import sample_splits
+from tasks.ci import ci_run
+from tasks.ci.ci_base import base_of
+from tasks.ci.ci_run import CiRun, base_commit, running
+from tasks.data.project import load_project
+from tasks.store import store
+from tasks.training.sampling import sample_splits
 from tests.ci.clones import git
 
 SYSTEMS = {

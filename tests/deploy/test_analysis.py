@@ -19,7 +19,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks import ports
+from tasks.platform import ports
 from tests.manifests import DEPLOY
 from tests.prometheus_server import Asked, needs_prometheus
 

@@ -14,11 +14,11 @@ import pytest
 
 from penstock import ledger
 from penstock.errors import ConfigError, PlatformError, RolloutError, StorageError
-from tasks import gitops, kube_rollout, manifests
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.rollback import plan_rollback, roll_back
-from tasks.settings import settings
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.registry.registry import read_ledger
+from tasks.rollout import gitops, kube_rollout, manifests
+from tasks.rollout.rollback import plan_rollback, roll_back
 from tests.deploy.cluster import Cluster, serving
 from tests.manifests import DEPLOY, needs_kubectl, render
 

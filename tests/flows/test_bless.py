@@ -22,13 +22,15 @@ from flows.plan import plan_run
 from flows.status import status
 from flows.train import train
 from penstock.errors import ConfigError, DataError, PackagingError, Rejected, RolloutError, StorageError
-from tasks import clock, store, warden
-from tasks.ended import ended, tell_expired
-from tasks.mlflow_mirror import connect
-from tasks.registry import find_champion, read_ledger, recorded_candidate, register, release_of
-from tasks.reporting import report_path
-from tasks.rollback import plan_rollback
-from tasks.settings import settings
+from tasks.machine import clock
+from tasks.machine.settings import settings
+from tasks.registry.ended import ended, tell_expired
+from tasks.registry.registry import find_champion, read_ledger, recorded_candidate, register, release_of
+from tasks.reports.mlflow_mirror import connect
+from tasks.reports.reporting import report_path
+from tasks.rollout import warden
+from tasks.rollout.rollback import plan_rollback
+from tasks.store import store
 
 WORD = {"reason": "the holiday's traffic needs it", "until": "3d", "checks": ("auc",)}
 
@@ -122,7 +124,7 @@ def test_another_candidate_than_the_one_that_was_rejected_is_not_blessed(rejecte
             bless.fn("tiny", identity[:10], **WORD)
     assert found.value.found == "train.params.max_depth: 2 -> 5"
     with undone(rejected):
-        from tasks.releases import tell
+        from tasks.registry.releases import tell
 
         tell("tiny", "promoted", "tiny-v2", "somebody deployed it")
         with pytest.raises(ConfigError, match="not judged beside the champion") as found:
@@ -159,7 +161,7 @@ def test_a_server_that_answers_otherwise_cannot_be_overruled(rejected):
 DYING = """
 import os, signal
 from flows.bless import bless
-from tasks import ledger_store
+from tasks.store import ledger_store
 ledger_store.append = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 bless.fn("tiny", reason="the holiday's traffic needs it", until="3d", checks=["auc"])
 """

@@ -11,9 +11,9 @@ from flows.ingest import ingest
 from flows.reproduce import reproduce
 from flows.train import train
 from penstock.errors import ClusterError, Rejected
-from tasks import store
-from tasks.settings import settings
-from tasks.steps import listeners
+from tasks.machine.settings import settings
+from tasks.machine.steps import listeners
+from tasks.store import store
 from tests.dask_cluster import at_round, dask_cluster
 from tests.waiting import PATIENCE
 

@@ -10,7 +10,7 @@ from flows.compare import as_text, compare, explain_gate
 from penstock.comparison import changes
 from penstock.errors import ConfigError, DataError
 from penstock.gate_checks import Check
-from tasks.registry import find_release, recorded_candidate, register
+from tasks.registry.registry import find_release, recorded_candidate, register
 from tests.pages import read, words
 
 

@@ -16,10 +16,12 @@ from benchmarks.rollout_kills import KILLS, kill_round
 from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
 from penstock.desired import Route, with_route
-from tasks import locks, release_server, serving, supervision
-from tasks.registry import read_ledger
-from tasks.releases import packaged, server_of
-from tasks.rollback import answering
+from tasks.platform import supervision
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged, server_of
+from tasks.rollout.rollback import answering
+from tasks.serving import release_server, serving
+from tasks.store import locks
 from tests.waiting import PATIENCE, until
 
 IN_FLIGHT = 16  # connections of the clients: what a killed process held, or was being sent
@@ -63,14 +65,14 @@ def test_while_a_canarys_champion_has_no_process_left_the_challenger_answers(tin
 # the process is killed where it would append to the ledger for the last times: so many are let through
 DYING = """
 import os, signal
-from tasks import ledger_store
+from tasks.store import ledger_store
 from flows.deploy import plan_rollout, start_release
 from penstock.verdict import Verdict
-from tasks import rollback, serving
-from tasks.project import load_project
-from tasks.releases import packaged
-from tasks.rollout import deploying, promote_release, withdraw
-from tasks.rollout_routes import Rollout, point
+from tasks.rollout import rollback; from tasks.serving import serving
+from tasks.data.project import load_project
+from tasks.registry.releases import packaged
+from tasks.rollout.rollout import deploying, promote_release, withdraw
+from tasks.rollout.rollout_routes import Rollout, point
 append = ledger_store.append
 def dies_after(count):
     left = [None] * count

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.registry import read_ledger
+from tasks.registry.registry import read_ledger
 from tests.receiver import receiver
 from tests.waiting import PATIENCE, until
 

@@ -10,8 +10,8 @@ from flows.drill import Drill, Round, drill
 from penstock.errors import DataError, PackagingError, PlatformError, RolloutError, StorageError
 from penstock.rollout import Plan
 from penstock.verdict import Verdict
-from tasks.registry import read_ledger
-from tasks.rollout_routes import Rollout
+from tasks.registry.registry import read_ledger
+from tasks.rollout.rollout_routes import Rollout
 
 PLAN = Plan(project="tiny", version="tiny-v2", champion="tiny-v1", serves=False, baked=False, id="r")
 WRONG = Verdict(decision="fail", reasons=("errors",), checks=(), needs=0)

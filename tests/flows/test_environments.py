@@ -15,10 +15,10 @@ from flows.status import status
 from penstock import ledger
 from penstock.errors import ConfigError
 from penstock.notice import notice
-from tasks import environments
-from tasks.registry import find_champion, read_ledger, register
-from tasks.releases import tell
-from tasks.settings import settings
+from tasks.machine import environments
+from tasks.machine.settings import settings
+from tasks.registry.registry import find_champion, read_ledger, register
+from tasks.registry.releases import tell
 from tests.candidates import made
 
 OWN = "PENSTOCK_HOME=${PENSTOCK_HOME}\n"
@@ -223,7 +223,7 @@ def test_a_process_of_one_environment_cannot_act_in_another(profiles):
 
 
 def test_doctor_says_which_environment_it_is_what_it_sets_and_what_it_lacks(profiles):
-    from tasks.doctor_profile import profile
+    from tasks.operations.doctor_profile import profile
 
     def told():
         return [(one.level, f"{one.found} -> {one.mend}" if one.mend else one.found) for one in profile()]

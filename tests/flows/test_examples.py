@@ -16,10 +16,12 @@ from flows.ingest import ingest
 from flows.score import score
 from flows.train import train
 from penstock.candidate import Outcome
-from tasks import platform, serving, store
-from tasks.project import load_project
-from tasks.rollback import answering
-from tasks.sources import load_source
+from tasks.data.project import load_project
+from tasks.data.sources import load_source
+from tasks.platform import platform
+from tasks.rollout.rollback import answering
+from tasks.serving import serving
+from tasks.store import store
 from tests.conftest import REPOSITORY
 from tests.conftest import _merge as merge
 

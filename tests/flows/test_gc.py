@@ -11,10 +11,11 @@ from flows.compare import compare, explain_gate
 from flows.ingest import ingest
 from flows.reproduce import reproduce
 from flows.train import train
-from tasks import clock, store
-from tasks.caching import file_refs
-from tasks.collecting_garbage import forecast, free
-from tasks.releases import packaged
+from tasks.machine import clock
+from tasks.operations.collecting_garbage import forecast, free
+from tasks.registry.releases import packaged
+from tasks.store import store
+from tasks.store.caching import file_refs
 from tests.conftest import new_checkout
 
 DAY = 86_400.0

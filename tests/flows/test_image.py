@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.infra import require_exact
-from tasks.project import recorded_project
-from tasks.registry import read_ledger
-from tasks.releases import packaged
+from tasks.data.project import recorded_project
+from tasks.packaging.infra import require_exact
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged
 from tests.loopback import free_port
 
 BASE = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks import label_store
+from tasks.monitoring import label_store
 from tests.served import serve_rows
 
 

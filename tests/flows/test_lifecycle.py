@@ -12,10 +12,10 @@ from flows.plan import nothing_to_do, plan_run
 from flows.run import run
 from flows.train import train
 from penstock.errors import Rejected
-from tasks import store
-from tasks.registry import read_ledger
-from tasks.reporting import report_path
-from tasks.rollback import answering
+from tasks.registry.registry import read_ledger
+from tasks.reports.reporting import report_path
+from tasks.rollout.rollback import answering
+from tasks.store import store
 
 STRICT = {"metrics": {"auc": {"min": 0.99}}}
 
@@ -58,8 +58,8 @@ def mirrored(outcome) -> None:
     """MLflow has the run with its curve, and a model version that says what it came from; telling it twice is once."""
     from mlflow import MlflowClient
 
-    from tasks.mlflow_mirror import mirror_to_mlflow, tracking_uri
-    from tasks.project import load_project
+    from tasks.data.project import load_project
+    from tasks.reports.mlflow_mirror import mirror_to_mlflow, tracking_uri
 
     mirror_to_mlflow.fn(outcome.candidate, outcome.release, outcome.report, load_project("tiny"))
     client = MlflowClient(tracking_uri(), tracking_uri())

@@ -18,15 +18,15 @@ from flows.cli_new import as_text
 from flows.new import new
 from penstock.errors import DataError
 from penstock.refs import Checked, DataFile, Dataset
-from tasks import store
-from tasks.evaluation import evaluate_model
-from tasks.gating import gate_candidate
-from tasks.leaking import measure_features
-from tasks.project import load_project, schema_text
-from tasks.sources import load_source
-from tasks.splitting import split_dataset
-from tasks.training import train_model
-from tasks.validation import check_batch
+from tasks.data.project import load_project, schema_text
+from tasks.data.sources import load_source
+from tasks.data.validation import check_batch
+from tasks.store import store
+from tasks.training.evaluation import evaluate_model
+from tasks.training.gating import gate_candidate
+from tasks.training.leaking import measure_features
+from tasks.training.splitting import split_dataset
+from tasks.training.training import train_model
 
 N = 600
 RNG = np.random.default_rng(11)
@@ -185,7 +185,7 @@ def trained(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
     rows = pl.concat(good)
     with store.new_file("rows.parquet") as draft:
         rows.write_parquet(draft.path)
-    monkeypatch.setattr("tasks.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
+    monkeypatch.setattr("tasks.training.splitting.dataset_paths", lambda dataset: [store.locate(draft.ref)])
     dataset = Dataset(path="d", version="1" * 32 + ".dir", files=(DataFile(path="r.parquet", md5="1", size=1),))
     checked = Checked(report=store.put_json({}, "r.json"), excluded=None, rows=rows.height, invalid=0)
     features, target = project.features, project.train.target

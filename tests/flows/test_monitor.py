@@ -8,12 +8,12 @@ from benchmarks.served_log import ServedLog
 from flows.monitor import monitor
 from penstock.errors import StorageError
 from penstock.label_coverage import PERIOD, with_period
-from tasks import collecting
-from tasks.collected_store import closed_segments, read_windows
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.releases import packaged
-from tasks.served_store import read_served
+from tasks.data.project import load_project
+from tasks.monitoring import collecting
+from tasks.monitoring.collected_store import closed_segments, read_windows
+from tasks.monitoring.served_store import read_served
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged
 
 ROWS = 400
 

@@ -20,13 +20,14 @@ from flows.monitor import monitor
 from flows.status import status
 from flows.train import train
 from penstock.errors import PenstockError
-from tasks import events, store
-from tasks.label_sources import LabelSource
-from tasks.labelling import record_labels
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.releases import packaged
-from tasks.retraining import retrain_history, tell_of_serving
+from tasks.data.project import load_project
+from tasks.monitoring.label_sources import LabelSource
+from tasks.monitoring.labelling import record_labels
+from tasks.monitoring.retraining import retrain_history, tell_of_serving
+from tasks.platform import events
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged
+from tasks.store import store
 
 ROWS = 250
 ROUNDS = [pytest.param(6), pytest.param(50, marks=[pytest.mark.drill, pytest.mark.timeout(900)])]

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from flows.cli_new import warnings
 from flows.new import new
 from penstock.errors import ConfigError, DataError
-from tasks.ingestion import missing_batches
-from tasks.project import load_project, schema_text
-from tasks.sources import load_source
-from tasks.validation import check_batch
+from tasks.data.ingestion import missing_batches
+from tasks.data.project import load_project, schema_text
+from tasks.data.sources import load_source
+from tasks.data.validation import check_batch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 1200
@@ -103,8 +103,8 @@ def test_an_awkward_table_becomes_a_project_that_serves(live, prefect_api):
     assert nothing_to_do("shop") is not None
 
     (live.root / "flows").symlink_to(REPOSITORY / "flows")
-    from tasks import platform
-    from tasks.deployments import ensure_deployments
+    from tasks.platform import platform
+    from tasks.platform.deployments import ensure_deployments
 
     with platform.connected():
         assert len(ensure_deployments().ids["shop"]) == 8  # Prefect takes them
@@ -292,7 +292,7 @@ def test_no_header_and_several_files(checkout):
 
 
 def test_what_the_sample_did_not_show_is_found_in_all_rows(checkout, monkeypatch):
-    monkeypatch.setattr("tasks.looking.SAMPLE", 200)
+    monkeypatch.setattr("tasks.data.looking.SAMPLE", 200)
     rng = np.random.default_rng(0)
     lines = [
         f"{i},{v:.3f},{i % 9},{'yes' if v + rng.normal() > 0 else 'no'}" for i, v in enumerate(rng.normal(size=1000))

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
 from penstock.desired import without_servers
-from tasks import clock, doctor_serving, serving, supervision
-from tasks.collecting_garbage import free
-from tasks.rollback import roll_back
+from tasks.machine import clock
+from tasks.operations import doctor_serving
+from tasks.operations.collecting_garbage import free
+from tasks.platform import supervision
+from tasks.rollout.rollback import roll_back
+from tasks.serving import serving
 
 DAY = 86_400.0
 

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.tiny import DEPLOY
 from penstock.desired import Desired
 from penstock.ledger import Event, seen_in, serving
-from tasks.packaging import content_digest
+from tasks.packaging.packaging import content_digest
 
-DOWN = "from tasks import platform; platform.down()"
+DOWN = "from tasks.platform import platform; platform.down()"
 OWN = "PENSTOCK_HOME=${PENSTOCK_HOME}\n"
 
 

@@ -8,10 +8,10 @@ from flows.ingest import ingest
 from flows.reproduce import reproduce, require_proved
 from flows.train import train
 from penstock.errors import DataError, ReproductionError
-from tasks import store
-from tasks.registry import read_ledger
-from tasks.releases import packaged
-from tasks.reproducing import rebuild
+from tasks.packaging.reproducing import rebuild
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged
+from tasks.store import store
 from tests.conftest import new_checkout
 
 

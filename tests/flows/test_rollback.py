@@ -11,11 +11,13 @@ from benchmarks.rollout_load import load
 from benchmarks.tiny import bodies, serves
 from penstock import ledger
 from penstock.errors import RolloutError
-from tasks import serving, store, supervision
-from tasks.model_server import unpacked
-from tasks.registry import read_ledger
-from tasks.releases import packaged, tell
-from tasks.rollback import answering, plan_rollback, roll_back
+from tasks.packaging.model_server import unpacked
+from tasks.platform import supervision
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged, tell
+from tasks.rollout.rollback import answering, plan_rollback, roll_back
+from tasks.serving import serving
+from tasks.store import store
 
 
 def quarantined() -> set[str]:

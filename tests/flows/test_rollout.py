@@ -15,13 +15,17 @@ from penstock import ledger
 from penstock.desired import Route, with_route
 from penstock.errors import PlatformError, RolloutError
 from penstock.verdict import Verdict
-from tasks import approval, gateway_files, locks, platform, release_server, rollback, serving
-from tasks import rollout_routes as routes
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.releases import packaged, server_of
-from tasks.rollout import deploying
-from tasks.rollout_routes import Rollout
+from tasks.data.project import load_project
+from tasks.platform import platform
+from tasks.registry import approval
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged, server_of
+from tasks.rollout import rollback
+from tasks.rollout import rollout_routes as routes
+from tasks.rollout.rollout import deploying
+from tasks.rollout.rollout_routes import Rollout
+from tasks.serving import gateway_files, release_server, serving
+from tasks.store import locks
 from tests.waiting import PATIENCE, until
 
 

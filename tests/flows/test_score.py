@@ -14,19 +14,19 @@ from flows.monitor import monitor
 from flows.score import score
 from penstock.errors import ConfigError, DataError
 from penstock.rows import RowErrors
-from tasks import locks
-from tasks.collected_store import read_windows
-from tasks.data import resolve_dataset
-from tasks.label_sources import LabelSource
-from tasks.labelling import record_labels
-from tasks.model_server import unpacked
-from tasks.project import load_project
-from tasks.registry import read_ledger
-from tasks.releases import packaged, tell
-from tasks.samples import json_rows
-from tasks.served_store import read_served
-from tasks.simulation import labelled_predictions
-from tasks.sources import load_source
+from tasks.data.data import resolve_dataset
+from tasks.data.project import load_project
+from tasks.data.sources import load_source
+from tasks.monitoring.collected_store import read_windows
+from tasks.monitoring.label_sources import LabelSource
+from tasks.monitoring.labelling import record_labels
+from tasks.monitoring.served_store import read_served
+from tasks.operations.simulation import labelled_predictions
+from tasks.packaging.model_server import unpacked
+from tasks.registry.registry import read_ledger
+from tasks.registry.releases import packaged, tell
+from tasks.store import locks
+from tasks.training.samples import json_rows
 
 ROWS = 500
 

@@ -13,13 +13,13 @@ SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import pandera.polars, polars, pyarrow.parquet, xgboost
-from tasks.settings import settings
+from tasks.machine.settings import settings
 settings()
-from tasks import batch_scoring, collecting, whylogs_profile
+from tasks.scoring import batch_scoring; from tasks.monitoring import collecting; from tasks.data import whylogs_profile
 whylogs_profile.load_whylogs()
 import whylogs
 from flows.score import score
-from tasks.project import load_project
+from tasks.data.project import load_project
 
 CHANGES = ("os.rename", "os.link", "os.remove")
 
@@ -76,11 +76,11 @@ assert child(collected) == 0
 
 
 def test_kill(tiny):
-    from tasks.collected_store import read_windows
-    from tasks.project import load_project
-    from tasks.served_store import read_served
-    from tasks.settings import settings
-    from tasks.sources import load_source
+    from tasks.data.project import load_project
+    from tasks.data.sources import load_source
+    from tasks.machine.settings import settings
+    from tasks.monitoring.collected_store import read_windows
+    from tasks.monitoring.served_store import read_served
 
     load_source(load_project("tiny")).read("b4").rows.drop("late").write_parquet(tiny.root / "in.parquet")
     lines = [json.loads(line) for line in tiny.python("-c", SCRIPT).splitlines() if line.startswith("[")]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tasks.registry import read_ledger
+from tasks.registry.registry import read_ledger
 
 ROWS = 1200
 LOOP = [

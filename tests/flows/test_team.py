@@ -48,7 +48,9 @@ def test_a_train_outlives_a_store_that_goes_away(team, cloud_network):
 def test_a_store_that_stays_away_ends_in_words(team, cloud, cloud_network):
     a = team.member("a")
     cloud_network.become("refused")
-    code = "from tasks import patience; patience._most.set(1.0); from flows.cli import main; main(['history', 'tiny'])"
+    code = (
+        "from flows.cli import main; from tasks.store.patience import _most; _most.set(1.0); main(['history', 'tiny'])"
+    )
     ended = a.python("-c", code)
     assert ended.returncode == 8
     assert "The shared store has not answered" in ended.stderr

@@ -7,12 +7,13 @@ import pytest
 from benchmarks.tiny import serves
 from penstock.desired import Route, with_route
 from penstock.errors import UnreachableError
-from tasks import ledger_store, patience, serving
-from tasks.objects import objects
-from tasks.project import load_project
-from tasks.rollout import deploying
-from tasks.settings import settings
-from tasks.settle import settle
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.rollout.rollout import deploying
+from tasks.rollout.settle import settle
+from tasks.serving import serving
+from tasks.store import ledger_store, patience
+from tasks.store.objects import objects
 from tests.s3_server import BUCKET
 
 

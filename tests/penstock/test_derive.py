@@ -21,7 +21,7 @@ from penstock.config import FeaturesConfig, PackageConfig
 from penstock.features import categories_of, encode_frame
 from penstock.rows import FEW, RowErrors, RowReader
 from penstock.schema import compile_spec, parse_schema
-from tasks.samples import json_rows
+from tasks.training.samples import json_rows
 
 SCHEMA = {
     "at": {"dtype": "Datetime(time_unit='us')", "nullable": True},

@@ -36,7 +36,7 @@ def measured(**changes: Any) -> dict[str, Any]:
 
 
 def between(candidate: dict[str, Any], baseline: dict[str, Any], error: float = 0) -> list[Loss]:
-    """What `tasks/pairing.py` would find between the two, were every standard error ``error``."""
+    """What `tasks/training/pairing.py` would find between the two, were every standard error ``error``."""
     found = []
     for mine, other in [(candidate, baseline), *zip(candidate["slices"], baseline.get("slices", ()), strict=False)]:
         for metric, value in mine["metrics"].items():

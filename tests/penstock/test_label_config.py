@@ -46,7 +46,7 @@ def test_its_clean_twin_is_accepted():
 
 
 def test_keys_are_columns_of_the_schema(checkout):
-    from tasks.project import load_project
+    from tasks.data.project import load_project
 
     checkout.change(labels={"by": "keys", "key_columns": ["id"]})
     assert load_project("tiny").labels.key_columns == ("id",)
@@ -56,6 +56,6 @@ def test_keys_are_columns_of_the_schema(checkout):
 
 
 def test_they_are_no_part_of_a_model(checkout):
-    from tasks.lineage import RELEASING
+    from tasks.training.lineage import RELEASING
 
     assert {"labels", "retrain"} <= RELEASING

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import DataError
 from penstock.watermark import batch_name, bounds, last_mark
-from tasks.ingestion import NAME
+from tasks.data.ingestion import NAME
 
 MARKS = st.one_of(
     st.integers(0, 10**18),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks import alerting, platform
+from tasks.platform import alerting, platform
 from tests.conftest import REPOSITORY
 from tests.place import Place
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.deploying import Deployed, deploy_flows
+from tasks.platform.deploying import Deployed, deploy_flows
 from tests.alerts import DIED, automations, deployed
 from tests.receiver import SECRET
 

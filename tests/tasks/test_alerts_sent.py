@@ -17,8 +17,9 @@ import psutil
 import yaml
 
 from penstock.notice import notice
-from tasks import alerting, events, ledger_store
-from tasks.telling import tell_later
+from tasks.platform import alerting, events
+from tasks.rollout.telling import tell_later
+from tasks.store import ledger_store
 from tests.alerts import NOWHERE, append, automations, deployed
 from tests.conftest import REPOSITORY
 from tests.receiver import SECRET, receiver

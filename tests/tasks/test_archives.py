@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from penstock.errors import StorageError
-from tasks.archives import extract
+from tasks.store.archives import extract
 
 
 def archive(*members: tuple[str, bytes], link: str = "") -> tarfile.TarFile:

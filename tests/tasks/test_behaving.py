@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.behaviour_config import BehaviourTest
-from tasks.behaving import try_behaviour
-from tasks.gating import gate_candidate
-from tasks.leaking import measure_features
+from tasks.training.behaving import try_behaviour
+from tasks.training.gating import gate_candidate
+from tasks.training.leaking import measure_features
 from tests.tasks.test_training_steps import Data
 
 

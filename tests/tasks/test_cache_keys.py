@@ -6,9 +6,9 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.refs import DataFile, Dataset, FileRef, Model
-from tasks.cache_keys import reasons, token
-from tasks.caching import task
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.store.cache_keys import reasons, token
+from tasks.store.caching import task
 
 
 def test_a_ref_counts_by_its_content_alone():

@@ -10,9 +10,9 @@ from flows.lifecycle import flow
 from penstock.config import EvaluateConfig
 from penstock.errors import StorageError
 from penstock.refs import FileRef
-from tasks import caching, store
-from tasks.caching import planning, scope, task
-from tasks.source import closure
+from tasks.store import caching, store
+from tasks.store.caching import planning, scope, task
+from tasks.store.source import closure
 
 calls: list[int] = []
 

@@ -7,8 +7,8 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from tasks import clock
-from tasks.clock import nanoseconds
+from tasks.machine import clock
+from tasks.machine.clock import nanoseconds
 from tests.waiting import PATIENCE
 
 START = datetime(2013, 10, 1, tzinfo=UTC)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ClusterError, DataError
-from tasks import cluster, cluster_piece, store
-from tasks.settings import settings
+from tasks.cluster import cluster, cluster_piece
+from tasks.machine.settings import settings
+from tasks.store import store
 from tests import pieces
 from tests.dask_cluster import dask_cluster
 from tests.waiting import until

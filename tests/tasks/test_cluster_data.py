@@ -22,23 +22,25 @@ from flows.score import score
 from penstock.errors import ClusterError, DataError
 from penstock.refs import DataFile, Dataset
 from penstock.scored import INVALID, LoggedBatch
-from tasks import batch_pieces, cluster, pieces, store
-from tasks.batch_basis import basis
-from tasks.batch_input import find_rows
-from tasks.batch_rows import Scorer
-from tasks.cluster_files import here, outside
-from tasks.data import data_path, resolve_dataset
-from tasks.dvc_config import remote_url
-from tasks.evaluation import evaluate_model
-from tasks.pieces import Piece, cut
-from tasks.predicting import predictions
-from tasks.profiling import profile_splits
-from tasks.project import load_project, schema_text
-from tasks.releases import packaged
-from tasks.settings import settings
-from tasks.sources import load_source
-from tasks.validation import validate_dataset
-from tasks.whylogs_profile import read, summary
+from tasks.cluster import cluster, pieces
+from tasks.cluster.cluster_files import here, outside
+from tasks.cluster.pieces import Piece, cut
+from tasks.data.data import data_path, resolve_dataset
+from tasks.data.dvc_config import remote_url
+from tasks.data.profiling import profile_splits
+from tasks.data.project import load_project, schema_text
+from tasks.data.sources import load_source
+from tasks.data.validation import validate_dataset
+from tasks.data.whylogs_profile import read, summary
+from tasks.machine.settings import settings
+from tasks.registry.releases import packaged
+from tasks.scoring import batch_pieces
+from tasks.scoring.batch_basis import basis
+from tasks.scoring.batch_input import find_rows
+from tasks.scoring.batch_rows import Scorer
+from tasks.store import store
+from tasks.training.evaluation import evaluate_model
+from tasks.training.predicting import predictions
 from tests.dask_cluster import Cluster, dask_cluster
 from tests.tasks.test_training_steps import Data
 from tests.waiting import until
@@ -258,7 +260,7 @@ def test_scores_of_classes_have_their_shape(checkout, monkeypatch, tmp_path, use
     checkout.task("multiclass")
     monkeypatch.delitem(sys.modules, "tiny_source", raising=False)
     monkeypatch.syspath_prepend(checkout.root)
-    monkeypatch.setattr("tasks.splitting.BATCH", 50)
+    monkeypatch.setattr("tasks.training.splitting.BATCH", 50)
     use("")
     data = Data(monkeypatch)
     splits = data.split()

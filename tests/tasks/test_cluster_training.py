@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from penstock.errors import ClusterError, DataError, TrainingError
-from tasks import cluster, collective, store
-from tasks.batches import Share, raw_batches
-from tasks.evaluation import evaluate_model
-from tasks.settings import settings
-from tasks.steps import listeners
-from tasks.training import train_model
+from tasks.cluster import cluster, collective
+from tasks.data.batches import Share, raw_batches
+from tasks.machine.settings import settings
+from tasks.machine.steps import listeners
+from tasks.store import store
+from tasks.training.evaluation import evaluate_model
+from tasks.training.training import train_model
 from tests import pieces
 from tests.dask_cluster import at_round, dask_cluster
 from tests.trained import Trained

@@ -27,16 +27,17 @@ from flows.lifecycle import flow
 from penstock.collected import Collected, Counts, Segment
 from penstock.errors import StorageError
 from penstock.refs import FileRef
-from tasks import clock, store
-from tasks.caching import file_refs
-from tasks.collected_store import append_window
-from tasks.collecting_garbage import forecast, free
-from tasks.comparing import candidate_name, candidate_of
-from tasks.garbage_marks import stored
-from tasks.registry import read_ledger, register
-from tasks.releases import packaged, tell
-from tasks.settings import settings
-from tasks.store_use import in_use, unused
+from tasks.machine import clock
+from tasks.machine.settings import settings
+from tasks.monitoring.collected_store import append_window
+from tasks.operations.collecting_garbage import forecast, free
+from tasks.operations.garbage_marks import stored
+from tasks.registry.comparing import candidate_name, candidate_of
+from tasks.registry.registry import read_ledger, register
+from tasks.registry.releases import packaged, tell
+from tasks.store import store
+from tasks.store.caching import file_refs
+from tasks.store.store_use import in_use, unused
 from tests.candidates import made
 
 DAY = 86_400.0
@@ -350,7 +351,7 @@ def test_dataset_files_go_only_if_nothing_names_them_and_the_remote_has_them(rel
 
 
 def test_half_told_runs_and_old_rejections_leave_mlflow(checkout, later):
-    from tasks.mlflow_mirror import connect
+    from tasks.reports.mlflow_mirror import connect
 
     client = connect()
     experiment = client.create_experiment(

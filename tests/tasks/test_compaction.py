@@ -10,10 +10,10 @@ import pytest
 
 from bentos.prediction_log import json_member, record
 from penstock.served import fixed_of, require_served
-from tasks import store
-from tasks.collected_store import read_windows
-from tasks.compaction import compact
-from tasks.served_store import read_served
+from tasks.monitoring.collected_store import read_windows
+from tasks.monitoring.compaction import compact
+from tasks.monitoring.served_store import read_served
+from tasks.store import store
 from tests.served import serve_rows
 
 SOURCE = b'"model":"tiny-v1","environment":"production","shadow":false,"replay":false'

@@ -11,13 +11,13 @@ from penstock.config import GateConfig
 from penstock.errors import StorageError
 from penstock.gate import decide
 from penstock.gate_checks import Check
-from tasks import store
-from tasks.compare_page import render_comparison
-from tasks.comparing import candidate_of, judged_event
-from tasks.gate_page import render_gate
-from tasks.pairing import compare_with_champion
-from tasks.project import schema_text
-from tasks.registry import register
+from tasks.data.project import schema_text
+from tasks.registry.comparing import candidate_of, judged_event
+from tasks.registry.registry import register
+from tasks.reports.compare_page import render_comparison
+from tasks.reports.gate_page import render_gate
+from tasks.store import store
+from tasks.training.pairing import compare_with_champion
 from tests.candidates import made
 from tests.pages import read, words
 from tests.tasks.test_training_steps import Data

@@ -17,9 +17,9 @@ import pytest
 from bentos.recipe import container_files
 from penstock.errors import DataError, PackagingError, PlatformError
 from penstock.refs import Package
-from tasks import store
-from tasks.containers import build_image, installed
-from tasks.packaging import content_digest
+from tasks.packaging.containers import build_image, installed
+from tasks.packaging.packaging import content_digest
+from tasks.store import store
 
 STAND_IN = """\
 #!{python}
@@ -99,7 +99,7 @@ def test_docker_is_asked_in_its_own_words_and_last(package, backend):
 
 
 def test_bytecode_that_a_server_left_is_not_in_the_context(package, backend):
-    from tasks.model_server import unpacked
+    from tasks.packaging.model_server import unpacked
 
     cache = unpacked(package) / "src" / "__pycache__"
     cache.mkdir(parents=True)

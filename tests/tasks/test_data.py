@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import DataError
-from tasks import ingestion
-from tasks.data import dataset_paths, resolve_dataset
-from tasks.project import load_project, schema_text
+from tasks.data import ingestion
+from tasks.data.data import dataset_paths, resolve_dataset
+from tasks.data.project import load_project, schema_text
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_stray_file_in_the_dataset_is_named(project, checkout):
 def test_processes_that_fetch_at_once_all_get_every_byte(project, checkout):
     shutil.rmtree(checkout.root / ".dvc" / "cache")
     code = (
-        "from tasks.project import load_project; from tasks.data import *\n"
+        "from tasks.data.project import load_project; from tasks.data.data import *\n"
         "print(len(dataset_paths(resolve_dataset(load_project('tiny').data))))"
     )
     environment = {**checkout.environment, "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"}
@@ -114,7 +114,7 @@ def test_processes_that_fetch_at_once_all_get_every_byte(project, checkout):
 
 
 def test_git_commit_takes_only_the_dvc_file(project, checkout):
-    from tasks.git import commit_dataset
+    from tasks.data.git import commit_dataset
 
     checkout.git("init", "--quiet")
     for name, value in (("user.name", "Test"), ("user.email", "test@localhost")):
@@ -128,7 +128,7 @@ def test_git_commit_takes_only_the_dvc_file(project, checkout):
 
 
 def test_git_commit_without_a_repository_says_that_the_data_are_safe(project, monkeypatch):
-    from tasks.git import commit_dataset
+    from tasks.data.git import commit_dataset
 
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", "/")
     with pytest.raises(DataError, match="versioned and pushed"):

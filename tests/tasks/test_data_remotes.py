@@ -7,11 +7,11 @@ import shutil
 import pytest
 
 from penstock.errors import DataError
-from tasks import ingestion
-from tasks.data import dataset_paths, resolve_dataset
-from tasks.doctor_addresses import dvc_remote
-from tasks.project import load_project, schema_text
-from tasks.settings import settings
+from tasks.data import ingestion
+from tasks.data.data import dataset_paths, resolve_dataset
+from tasks.data.project import load_project, schema_text
+from tasks.machine.settings import settings
+from tasks.operations.doctor_addresses import dvc_remote
 from tests.clouds import BUCKET
 
 

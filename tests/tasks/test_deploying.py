@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.changes import Change
-from tasks.deploying import Deployed
+from tasks.platform.changes import Change
+from tasks.platform.deploying import Deployed
 
 
 def test_one_thing_has_its_name_and_many_are_counted():

@@ -15,7 +15,7 @@ from tests.place import DEPLOYMENT, Place
 from tests.waiting import PATIENCE, until
 
 DEPLOY = (  # prints what was done
-    "from tasks.deployments import ensure_deployments\n"
+    "from tasks.platform.deployments import ensure_deployments\n"
     "with platform.connected(): done = ensure_deployments().changes\n"
     "print([each.name for each in done if each.done != 'kept'])"
 )

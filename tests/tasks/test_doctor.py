@@ -18,10 +18,11 @@ from penstock.desired import Desired, with_server
 from penstock.ledger import Event
 from penstock.refs import FileRef
 from penstock.release_config import ServeConfig
-from tasks import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving, ledger_store
-from tasks.doctor import examine
-from tasks.dvc_config import DEFAULT
-from tasks.settings import settings
+from tasks.data.dvc_config import DEFAULT
+from tasks.machine.settings import settings
+from tasks.operations import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving
+from tasks.operations.doctor import examine
+from tasks.store import ledger_store
 from tests.loopback import Quiet, serving
 
 
@@ -357,7 +358,7 @@ def test_files_of_a_dataset_that_the_cache_lacks(releases, tmp_path):
 
 def test_what_is_to_serve_and_does_not(releases, tmp_path):
     from benchmarks.tiny import within
-    from tasks.releases import packaged, server_of
+    from tasks.registry.releases import packaged, server_of
 
     with within(releases.copy(tmp_path / "checkout")) as tiny:
         assert one(doctor_serving.serving_programs()) == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import ClusterError
-from tasks import cluster_piece, doctor_cluster
-from tasks.settings import settings
+from tasks.cluster import cluster_piece
+from tasks.machine.settings import settings
+from tasks.operations import doctor_cluster
 from tests.dask_cluster import dask_cluster
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from penstock.diagnosis import ok
 from penstock.errors import StorageError, UnreachableError
-from tasks import doctor, patience
-from tasks.doctor_environment import variables
-from tasks.doctor_store import PROBE, shared_store
-from tasks.objects import objects
+from tasks.operations import doctor
+from tasks.operations.doctor_environment import variables
+from tasks.operations.doctor_store import PROBE, shared_store
+from tasks.store import patience
+from tasks.store.objects import objects
 from tests.s3_server import BUCKET
 
 

@@ -13,10 +13,10 @@ from penstock.alarm import alarm
 from penstock.monitor_config import MonitorConfig
 from penstock.sketch import ColumnSummary, category_summary, number_summary
 from penstock.window import Reference, Window, WindowDrift, judge
-from tasks import artifacts, store
-from tasks.drift_plots import distribution, history
-from tasks.drift_report import render_drift, sentence, write_drift_report
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.reports.drift_plots import distribution, history
+from tasks.reports.drift_report import render_drift, sentence, write_drift_report
+from tasks.store import artifacts, store
 from tests.pages import read
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -16,19 +16,19 @@ from penstock.config import FeaturesConfig, Project
 from penstock.errors import ConfigError
 from penstock.model import load, recipe
 from penstock.schema import compile_spec, parse_schema
-from tasks import store
-from tasks.batch_basis import basis
-from tasks.batch_rows import Scorer
-from tasks.behaving import try_behaviour
-from tasks.evaluation import evaluate_model
-from tasks.leaking import measure_features
-from tasks.model_server import running_server, unpacked
-from tasks.project import load_project, schema_text
-from tasks.reproducing import _lay_out
-from tasks.samples import json_rows, sample_rows
-from tasks.serving_env import serving_python
-from tasks.source import closure
-from tasks.splitting import split_dataset
+from tasks.data.project import load_project, schema_text
+from tasks.packaging.model_server import running_server, unpacked
+from tasks.packaging.reproducing import _lay_out
+from tasks.packaging.serving_env import serving_python
+from tasks.scoring.batch_basis import basis
+from tasks.scoring.batch_rows import Scorer
+from tasks.store import store
+from tasks.store.source import closure
+from tasks.training.behaving import try_behaviour
+from tasks.training.evaluation import evaluate_model
+from tasks.training.leaking import measure_features
+from tasks.training.samples import json_rows, sample_rows
+from tasks.training.splitting import split_dataset
 from tests.trained import Client, Trained
 
 DERIVE = {
@@ -232,7 +232,12 @@ def test_the_source_of_a_function_is_named_by_its_hash_where_releases_are_compar
 
 
 def test_what_makes_a_feature_is_in_the_identity_of_what_is_made_with_it():
-    for module in ("tasks.splitting", "tasks.training", "tasks.evaluation", "tasks.packaging"):
+    for module in (
+        "tasks.training.splitting",
+        "tasks.training.training",
+        "tasks.training.evaluation",
+        "tasks.packaging.packaging",
+    ):
         files = {"derive", "derive_config", "features", "python_config", "python_features", "times"}
         assert {f"penstock/{name}.py" for name in files} <= set(closure(module)), module
 

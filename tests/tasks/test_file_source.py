@@ -18,8 +18,8 @@ import pytest
 from penstock.columns import Column
 from penstock.errors import DataError
 from penstock.source_config import SourceConfig
-from tasks import source_files
-from tasks.file_source import FileSource, new_batches
+from tasks.data import source_files
+from tasks.data.file_source import FileSource, new_batches
 
 COLUMNS = {
     "id": Column(dtype="Int64"),
@@ -33,7 +33,7 @@ CSVS = SourceConfig(files="rows.csv", format="csv")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     root = tmp_path / "checkout"
     (root / "configs").mkdir(parents=True)
@@ -214,7 +214,7 @@ def test_no_library_says_a_secret_of_the_environment(home, monkeypatch):
 
 
 def test_a_copy_that_somebody_cleared_away_is_made_again(home):
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     path = settings().root / "rows.csv.gz"
     path.write_bytes(gzip.compress(b"a\n1\n"))

@@ -8,9 +8,10 @@ import pytest
 from penstock.errors import StorageError
 from penstock.fairness_config import FairnessRule
 from penstock.leakage import leak_check
-from tasks import leaking, store
-from tasks.grouping import compare_groups
-from tasks.leaking import measure_features
+from tasks.store import store
+from tasks.training import leaking
+from tasks.training.grouping import compare_groups
+from tasks.training.leaking import measure_features
 from tests.tasks.test_training_steps import Data
 
 

@@ -13,8 +13,9 @@ from penstock.desired import Desired
 from penstock.errors import StorageError
 from penstock.garbage import protected
 from penstock.host import Host
-from tasks import ended, host, ledger_store, store
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.registry import ended
+from tasks.store import host, ledger_store, store
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import PackagingError
-from tasks import ports
-from tasks.containers import Image
-from tasks.image_push import push_image
+from tasks.packaging.containers import Image
+from tasks.packaging.image_push import push_image
+from tasks.platform import ports
 
 MISSING = [name for name in ("docker-registry", "podman") if not shutil.which(name)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"skipped: no {' and no '.join(MISSING)} here; apt-get install")

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from penstock.errors import ConfigError, DataError
-from tasks import ingestion
-from tasks.data import dataset_paths, resolve_dataset, tracked_files
-from tasks.project import load_project, schema_text
+from tasks.data import ingestion
+from tasks.data.data import dataset_paths, resolve_dataset, tracked_files
+from tasks.data.project import load_project, schema_text
 
 
 def take(*names: str):
@@ -104,7 +104,7 @@ def test_an_unknown_batch_names_those_there_are(checkout):
 
 
 def test_an_unreachable_remote_is_named_and_the_push_is_made_up_for(checkout, monkeypatch):
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     monkeypatch.setenv("PENSTOCK_REMOTE", "/proc/no/such/remote")
     settings.cache_clear()

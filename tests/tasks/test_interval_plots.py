@@ -8,7 +8,7 @@ import pytest
 
 from penstock.config import Bound
 from penstock.gate_checks import Check, margin_of
-from tasks.interval_plots import Interval, interval, said, scale, span
+from tasks.reports.interval_plots import Interval, interval, said, scale, span
 
 
 def row(loss: float, low: float, high: float, margin: float | None = 0.03, passed: bool = True) -> Interval:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from penstock.errors import ConfigError, PlatformError
-from tasks import kube_api
+from tasks.rollout import kube_api
 from tests.loopback import Quiet, serving
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="skipped: no `openssl` here to make a certificate")

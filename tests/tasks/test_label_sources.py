@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from penstock.errors import ConfigError, DataError
-from tasks.label_sources import PASSWORD, LabelSource, read_labels, require_source
+from tasks.monitoring.label_sources import PASSWORD, LabelSource, read_labels, require_source
 
 QUERY = "SELECT id AS request_id, late FROM outcomes"
 

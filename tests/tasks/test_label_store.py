@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from penstock.errors import DataError, StorageError
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import Given
-from tasks import label_store
+from tasks.monitoring import label_store
 from tests.waiting import PATIENCE
 
 CONFIG = LabelsConfig()
@@ -24,7 +24,7 @@ import os, sys
 import polars as pl
 from penstock.label_config import LabelsConfig
 from penstock.label_rows import Given
-from tasks import label_store, store
+from tasks.monitoring import label_store; from tasks.store import store
 whole, count = store.write_atomic, 0
 def killed(*args, **kwargs):
     global count

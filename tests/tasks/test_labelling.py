@@ -11,16 +11,16 @@ import pytest
 from penstock.alarms import Alarm
 from penstock.errors import DataError, RolloutError
 from penstock.refs import Evaluation, FileRef
-from tasks import ledger_store, store
-from tasks.collected_store import read_windows
-from tasks.estimating import calibrations
-from tasks.label_sources import LabelSource
-from tasks.labelling import record_labels
-from tasks.project import load_project
-from tasks.retraining import decide_and_tell, label_news, resume, retrain_history, tell_of_serving
-from tasks.score_store import stored_scores
-from tasks.scoring import label_coverage, score_periods
-from tasks.served_store import read_served
+from tasks.data.project import load_project
+from tasks.monitoring.collected_store import read_windows
+from tasks.monitoring.estimating import calibrations
+from tasks.monitoring.label_sources import LabelSource
+from tasks.monitoring.labelling import record_labels
+from tasks.monitoring.retraining import decide_and_tell, label_news, resume, retrain_history, tell_of_serving
+from tasks.monitoring.score_store import stored_scores
+from tasks.monitoring.scoring import label_coverage, score_periods
+from tasks.monitoring.served_store import read_served
+from tasks.store import ledger_store, store
 from tests.served import serve_rows
 
 NOW = datetime(2025, 9, 20, tzinfo=UTC)

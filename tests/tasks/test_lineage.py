@@ -7,10 +7,11 @@ import json
 import pytest
 
 from penstock.refs import DataFile, Dataset
-from tasks import lineage, store
-from tasks.caching import planning
-from tasks.project import load_project, schema_text
-from tasks.settings import settings
+from tasks.data.project import load_project, schema_text
+from tasks.machine.settings import settings
+from tasks.store import store
+from tasks.store.caching import planning
+from tasks.training import lineage
 
 
 def describe(version: str = "1"):
@@ -67,10 +68,14 @@ def test_how_a_release_serves_takes_over_and_is_watched_is_no_part_of_it(checkou
 
 def test_the_code_is_what_makes_a_release_not_what_shows_it(checkout):
     code = describe().code
-    assert {"penstock/model.py", "penstock/gate.py", "bentos/service.py", "tasks/infra.py", "flows/train.py"} <= set(
-        code
-    )
-    assert not {"tasks/platform.py", "tasks/reporting.py", "flows/terminal.py"} & set(code)
+    assert {
+        "penstock/model.py",
+        "penstock/gate.py",
+        "bentos/service.py",
+        "tasks/packaging/infra.py",
+        "flows/train.py",
+    } <= set(code)
+    assert not {"tasks/platform/platform.py", "tasks/reports/reporting.py", "flows/terminal.py"} & set(code)
 
 
 def test_without_git_the_commit_is_empty(checkout, monkeypatch):

@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from penstock.errors import StorageError
-from tasks import locks
+from tasks.store import locks
 from tests.waiting import PATIENCE
 
 HOLD = """
 import sys, time
-from tasks import locks
+from tasks.store import locks
 with locks.exclusive("drill"):
     print("held", flush=True)
     time.sleep(60)

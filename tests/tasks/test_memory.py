@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import memory
+from tasks.machine import memory
 
 SCATTERED = """
 import os
-from tasks import memory
+from tasks.machine import memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -14,11 +14,12 @@ from penstock.errors import StorageError
 from penstock.merged import days_of, finished, name_of
 from penstock.sketch import number_summary
 from penstock.window import Reference
-from tasks import merging, store
-from tasks.collected_store import append_window, newest_windows, windows_since
-from tasks.merging import merge_profiles, merged_periods
-from tasks.project import load_project
-from tasks.summaries import summaries, window_profile
+from tasks.data.project import load_project
+from tasks.monitoring import merging
+from tasks.monitoring.collected_store import append_window, newest_windows, windows_since
+from tasks.monitoring.merging import merge_profiles, merged_periods
+from tasks.monitoring.summaries import summaries, window_profile
+from tasks.store import store
 
 START = datetime(2025, 6, 26, tzinfo=UTC)  # a Thursday
 ROWS = 600

@@ -19,12 +19,14 @@ from penstock.desired import Route
 from penstock.label_config import LabelsConfig
 from penstock.label_coverage import Coverage
 from penstock.live_metrics import WindowScore
-from tasks import envoy, ports, score_store, serving, supervision
-from tasks.exposed import METRICS, Sample, families
-from tasks.exposed_quality import latest, overdue
-from tasks.exposed_serving import state_of
-from tasks.kept import kept
-from tasks.project import load_project
+from tasks.data.project import load_project
+from tasks.monitoring import score_store
+from tasks.monitoring.exposed import METRICS, Sample, families
+from tasks.monitoring.exposed_quality import latest, overdue
+from tasks.monitoring.exposed_serving import state_of
+from tasks.platform import ports, supervision
+from tasks.serving import envoy, serving
+from tasks.store.kept import kept
 from tests.waiting import PATIENCE, until
 
 
@@ -98,7 +100,7 @@ def test_a_damaged_file_is_a_metric_and_the_rest_is_still_told(served):
 
 
 def test_what_is_new_in_the_ledger_is_in_the_next_scrape(served):
-    from tasks.releases import tell
+    from tasks.registry.releases import tell
 
     event = ("penstock_ledger_events_total", "held", "tiny")
     before = samples()[event]

@@ -7,13 +7,13 @@ import os
 import pytest
 from mlflow import MlflowClient
 
-from tasks import store
-from tasks.mlflow_aliases import tell_mlflow
-from tasks.mlflow_mirror import mirror_to_mlflow, tracking_uri
-from tasks.project import load_project
-from tasks.registry import find_champion, register
-from tasks.releases import tell
-from tasks.settings import settings
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.registry.registry import find_champion, register
+from tasks.registry.releases import tell
+from tasks.reports.mlflow_aliases import tell_mlflow
+from tasks.reports.mlflow_mirror import mirror_to_mlflow, tracking_uri
+from tasks.store import store
 from tests.candidates import made
 
 

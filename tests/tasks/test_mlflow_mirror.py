@@ -18,12 +18,13 @@ import pytest
 from penstock.candidate import Candidate, Release
 from penstock.errors import PlatformError
 from penstock.refs import FileRef
-from tasks import mlflow_mirror, store
-from tasks.mlflow_mirror import is_mirrored, mirror_to_mlflow, tracking_uri
-from tasks.project import load_project
-from tasks.registry import find_champion, register
-from tasks.reporting import find_report
-from tasks.settings import settings
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.registry.registry import find_champion, register
+from tasks.reports import mlflow_mirror
+from tasks.reports.mlflow_mirror import is_mirrored, mirror_to_mlflow, tracking_uri
+from tasks.reports.reporting import find_report
+from tasks.store import store
 from tests.candidates import made
 from tests.loopback import free_port
 from tests.waiting import PATIENCE

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from penstock.errors import ConfigError, StorageError, UnreachableError
-from tasks import bucket, patience, steps
-from tasks.objects import objects
-from tasks.settings import settings
+from tasks.machine import steps
+from tasks.machine.settings import settings
+from tasks.store import bucket, patience
+from tasks.store.objects import objects
 from tests.azure_server import KEY, connection_string
 from tests.loopback import Quiet, serving
 from tests.s3_server import BUCKET
@@ -202,7 +203,7 @@ def test_packages_that_are_not_installed(use_store, monkeypatch, url, package, e
     monkeypatch.setitem(sys.modules, package, None)
     if package == "gcsfs":
         monkeypatch.setitem(sys.modules, "gcsfs.core", None)
-    monkeypatch.delitem(sys.modules, f"tasks.bucket_{extra}", raising=False)
+    monkeypatch.delitem(sys.modules, f"tasks.store.bucket_{extra}", raising=False)
     use_store(url)
     with pytest.raises(ConfigError, match="not installed") as caught:
         objects()
@@ -301,9 +302,10 @@ def test_a_server_that_ignores_conditions_keeps_no_ledger(use_store, monkeypatch
 
 def test_whoever_shares_nothing_imports_nothing_of_it(checkout):
     code = (
-        "import sys; from flows import cli, plan, status, train; from tasks import ledger_store, store\n"
+        "import sys; from flows import cli, plan, status, train; from tasks.store import ledger_store, store\n"
         "store.put_bytes(b'x', 'x'); ledger_store.read_all('tiny')\n"
-        "unwanted = {'s3fs', 'botocore', 'gcsfs', 'google.auth', 'adlfs', 'azure.core', 'fsspec', 'tasks.bucket'}\n"
+        "unwanted = {'s3fs', 'botocore', 'gcsfs', 'google.auth', 'adlfs', 'azure.core', 'fsspec'}\n"
+        "unwanted |= {'tasks.store.bucket'}\n"
         "print(unwanted & sys.modules.keys())"
     )
     assert checkout.python("-c", code, check=True).stdout == "set()\n"

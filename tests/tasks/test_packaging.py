@@ -13,12 +13,12 @@ import pytest
 
 from bentos import environment
 from penstock.errors import PackagingError, PlatformError
-from tasks import store
-from tasks.model_server import running_server, unpacked
-from tasks.packaging import content_digest
-from tasks.samples import example_row
-from tasks.serving_env import prepare_serving, serving_python, serving_requirements
-from tasks.source import CODE
+from tasks.packaging.model_server import running_server, unpacked
+from tasks.packaging.packaging import content_digest
+from tasks.packaging.serving_env import prepare_serving, serving_python, serving_requirements
+from tasks.store import store
+from tasks.store.source import CODE
+from tasks.training.samples import example_row
 from tests.loopback import free_port
 from tests.trained import Client, Trained
 from tests.waiting import PATIENCE, until

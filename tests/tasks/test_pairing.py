@@ -6,12 +6,12 @@ import pytest
 from penstock.config import GateConfig
 from penstock.errors import DataError
 from penstock.refs import Evaluation
-from tasks import store
-from tasks.evaluation import evaluate_model
-from tasks.gating import gate_candidate
-from tasks.leaking import measure_features
-from tasks.pairing import compare_with_champion
-from tasks.training import train_model
+from tasks.store import store
+from tasks.training.evaluation import evaluate_model
+from tasks.training.gating import gate_candidate
+from tasks.training.leaking import measure_features
+from tasks.training.pairing import compare_with_champion
+from tasks.training.training import train_model
 from tests.trained import Trained
 
 GATE = GateConfig.model_validate({

@@ -19,7 +19,7 @@ from penstock.features import encode_frame
 from penstock.fields import INTEGERS
 from penstock.rows import SHOWN, Coded, Numbers, Problem, RowErrors, RowReader
 from penstock.schema import compile_spec, parse_schema
-from tasks.validation import check_batch
+from tasks.data.validation import check_batch
 
 LAX = DataConfig(source="a:b", path="data/x", max_invalid_fraction=1.0)
 KINDS = [*INTEGERS, *["Int64", "UInt64", "Float32", "Float64", "String"] * 3, "Boolean"]  # where more can go wrong

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.batches import raw_batches
+from tasks.data.batches import raw_batches
 
 ROWS, GROUPS = 50_000, 30
 

@@ -31,7 +31,7 @@ def test_only_loopback_listens_and_the_socket_is_ours_alone(place):
     place.ask("platform.ensure_server()")
     listening = psutil.Process(place.pid("prefect-server")).net_connections(kind="inet")
     assert {found.laddr.ip for found in listening if found.status == "LISTEN"} == {"127.0.0.1"}
-    code = "from tasks import supervision; print(oct(supervision._socket().stat().st_mode & 0o777))"
+    code = "from tasks.platform import supervision; print(oct(supervision._socket().stat().st_mode & 0o777))"
     assert place.ask(code) == "0o600"
 
 
@@ -68,7 +68,7 @@ def test_a_home_with_a_long_path_gets_a_short_socket(tmp_path):
     place = Place(root)
     try:
         place.ask("platform.start_server_early()")
-        code = "from tasks import supervision as found; print(found._socket(), found.running())"
+        code = "from tasks.platform import supervision as found; print(found._socket(), found.running())"
         socket, running = place.ask(code).split()
         assert (len(socket) < 108, running) == (True, "True")
     finally:
@@ -110,7 +110,7 @@ def test_a_short_socket_is_found_from_a_shell_with_another_temporary_folder(tmp_
     elsewhere.mkdir()
     try:
         socket = Path(
-            place.ask("from tasks import supervision as s; platform.start_server_early(); print(s._socket())")
+            place.ask("from tasks.platform import supervision as s; platform.start_server_early(); print(s._socket())")
         )
         assert "prefect-server" in place.ask("print(platform.status())", TMPDIR=str(elsewhere))
         assert list(elsewhere.iterdir()) == []

@@ -80,7 +80,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(place):
 def test_a_supervisord_whose_socket_was_cleaned_out_is_replaced_not_doubled(place):
     place.ask("platform.start_server_early()")
     lost = supervisord(place)
-    Path(place.ask("from tasks import supervision; print(supervision._socket())")).unlink()
+    Path(place.ask("from tasks.platform import supervision; print(supervision._socket())")).unlink()
     place.ask("platform.start_server_early()")
     assert not lost.is_running() or lost.status() == psutil.STATUS_ZOMBIE
     assert supervisord(place).pid != lost.pid
@@ -92,7 +92,7 @@ def test_a_process_finds_the_server_again_at_its_new_address(place):
         "platform.start_server_early(); before = os.environ['PREFECT_API_URL']; platform.down()\n"
         "taken = socket.create_server(('127.0.0.1', int(before.split(':')[2].split('/')[0])))\n"
         "plain = {name: value for name, value in os.environ.items() if name != 'PREFECT_API_URL'}\n"
-        "other = [sys.executable, '-c', 'from tasks import platform; platform.start_server_early()']\n"
+        "other = [sys.executable, '-c', 'from tasks.platform import platform; platform.start_server_early()']\n"
         "subprocess.run(other, env=plain, check=True)\n"
         "platform.start_server_early(); print(os.environ['PREFECT_API_URL'] != before)"
     )

@@ -13,7 +13,7 @@ from tests.waiting import PATIENCE
 
 HOLD = """
 import time
-from tasks.prefect_cache import FlockManager
+from tasks.store.prefect_cache import FlockManager
 assert FlockManager().acquire_lock("train.v1", "them", acquire_timeout=1)
 print("held", flush=True)
 time.sleep(60)
@@ -22,7 +22,7 @@ time.sleep(60)
 
 @pytest.fixture
 def manager(checkout):
-    from tasks.prefect_cache import FlockManager
+    from tasks.store.prefect_cache import FlockManager
 
     return FlockManager()
 

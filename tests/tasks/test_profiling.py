@@ -10,9 +10,9 @@ import pytest
 
 from penstock.config import FeaturesConfig
 from penstock.refs import Splits
-from tasks import store
-from tasks.profiling import profile_frame, profile_splits
-from tasks.whylogs_profile import merged, profile, summary
+from tasks.data.profiling import profile_frame, profile_splits
+from tasks.data.whylogs_profile import merged, profile, summary
+from tasks.store import store
 
 
 @pytest.fixture(scope="module")

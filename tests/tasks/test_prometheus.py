@@ -18,15 +18,16 @@ import yaml
 from benchmarks.tiny import bodies, serves
 from penstock.desired import Route, with_route
 from penstock.errors import ConfigError
-from tasks import prometheus as program
-from tasks import release_server, serving, supervision
-from tasks.collected_store import read_windows
-from tasks.exposed import METRICS
-from tasks.project import load_project
-from tasks.releases import packaged, server_of, tell
-from tasks.rollout import deploying
-from tasks.served_store import read_served
-from tasks.traffic import Sender, at_random, sending
+from tasks.data.project import load_project
+from tasks.monitoring.collected_store import read_windows
+from tasks.monitoring.exposed import METRICS
+from tasks.monitoring.served_store import read_served
+from tasks.platform import supervision
+from tasks.registry.releases import packaged, server_of, tell
+from tasks.rollout.rollout import deploying
+from tasks.rollout.traffic import Sender, at_random, sending
+from tasks.serving import prometheus as program
+from tasks.serving import release_server, serving
 from tests.prometheus_server import needs_prometheus, prometheus
 from tests.waiting import until
 

@@ -10,14 +10,14 @@ import pytest
 from penstock import ledger
 from penstock.errors import PackagingError, RolloutError, StorageError
 from penstock.promotion import served
-from tasks import store
-from tasks.model_server import unpacked
-from tasks.packaging import content_digest
-from tasks.project import load_project
-from tasks.registry import read_ledger, register
-from tasks.releases import packaged, tell
-from tasks.rollout import plan_rollout
-from tasks.settings import settings
+from tasks.data.project import load_project
+from tasks.machine.settings import settings
+from tasks.packaging.model_server import unpacked
+from tasks.packaging.packaging import content_digest
+from tasks.registry.registry import read_ledger, register
+from tasks.registry.releases import packaged, tell
+from tasks.rollout.rollout import plan_rollout
+from tasks.store import store
 from tests.candidates import made
 
 

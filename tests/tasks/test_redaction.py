@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.redaction import redacted
+from tasks.machine.redaction import redacted
 
 KEY = "aHVudGVyMi9odW50ZXIyK2h1bnRlcjI="
 CONNECTION = f"DefaultEndpointsProtocol=https;AccountName=ours;AccountKey={KEY};EndpointSuffix=core.windows.net"

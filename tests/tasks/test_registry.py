@@ -13,8 +13,15 @@ from penstock.candidate import Forced
 from penstock.errors import DataError, StorageError
 from penstock.forcing import forced
 from penstock.skew import SKEW
-from tasks import store
-from tasks.registry import find_champion, find_existing, find_release, read_ledger, recorded_candidate, register
+from tasks.registry.registry import (
+    find_champion,
+    find_existing,
+    find_release,
+    read_ledger,
+    recorded_candidate,
+    register,
+)
+from tasks.store import store
 from tests.candidates import made
 from tests.waiting import PATIENCE
 
@@ -126,7 +133,7 @@ def test_a_release_that_is_not_there_names_those_that_are(checkout):
 REGISTER = """
 import sys
 from penstock.candidate import Candidate
-from tasks.registry import register
+from tasks.registry.registry import register
 for line in sys.stdin:
     release = register(Candidate.model_validate_json(line))
     print(release.version, release.new)

@@ -26,10 +26,10 @@ from penstock.refs import (
     Splits,
 )
 from penstock.task_type import METRICS
-from tasks import artifacts, store
-from tasks.plots import learning_curve, thinned, ticks
-from tasks.reporting import render, report_path, report_ref, write_report
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.reports.plots import learning_curve, thinned, ticks
+from tasks.reports.reporting import render, report_path, report_ref, write_report
+from tasks.store import artifacts, store
 from tests.pages import read
 
 pytestmark = pytest.mark.usefixtures("home")

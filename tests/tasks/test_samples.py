@@ -9,7 +9,8 @@ import pytest
 
 from penstock.config import FeaturesConfig
 from penstock.refs import Splits
-from tasks import samples, store
+from tasks.store import store
+from tasks.training import samples
 
 FEATURES = FeaturesConfig(label="late", categorical=("origin",), numeric=("wind",))
 

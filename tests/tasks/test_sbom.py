@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.sbom import bill_of_materials
-from tasks.serving_env import serving_python, serving_requirements
-from tasks.store import locate, read_bytes
+from tasks.packaging.sbom import bill_of_materials
+from tasks.packaging.serving_env import serving_python, serving_requirements
+from tasks.store.store import locate, read_bytes
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 PINS = f"""\

@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 
 from penstock.errors import StorageError
-from tasks import score_store, scoring, store
-from tasks.label_sources import LabelSource
-from tasks.labelling import record_labels
-from tasks.project import load_project
-from tasks.score_store import live_quality, stored_periods, stored_scores
-from tasks.scoring import score_periods
+from tasks.data.project import load_project
+from tasks.monitoring import score_store, scoring
+from tasks.monitoring.label_sources import LabelSource
+from tasks.monitoring.labelling import record_labels
+from tasks.monitoring.score_store import live_quality, stored_periods, stored_scores
+from tasks.monitoring.scoring import score_periods
+from tasks.store import store
 from tests.served import serve_rows
 
 FIRST = datetime(2025, 1, 6, 12, tzinfo=UTC)  # a Monday
@@ -166,7 +167,7 @@ def test_one_period_is_scored_by_one_process_at_a_time(project, monkeypatch):
 
 
 def _is_held() -> bool:
-    from tasks import locks
+    from tasks.store import locks
 
     with locks.tried("scores-tiny") as free:
         return not free

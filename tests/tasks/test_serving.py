@@ -16,11 +16,13 @@ from benchmarks.tiny import bodies, serves
 from penstock import envoy_bootstrap, gateway
 from penstock.desired import Desired, Route, with_route
 from penstock.errors import PlatformError, StorageError
-from tasks import envoy, locks, platform, ports, release_server, serving, store, supervision
-from tasks.model_server import bentoml_environment
-from tasks.project import load_project
-from tasks.releases import packaged, server_of
-from tasks.rollback import answering
+from tasks.data.project import load_project
+from tasks.packaging.model_server import bentoml_environment
+from tasks.platform import platform, ports, supervision
+from tasks.registry.releases import packaged, server_of
+from tasks.rollout.rollback import answering
+from tasks.serving import envoy, release_server, serving
+from tasks.store import locks, store
 from tests.waiting import until
 
 
@@ -52,7 +54,9 @@ def test_converging_again_changes_no_file_and_restarts_nothing(tiny):
     assert settled("tiny") == []
     before = files(tiny.home), pids()
     assert serving.converge() == []
-    tiny.python("-c", "from tasks import serving; serving.converge()")  # also by who has read everything from files
+    tiny.python(
+        "-c", "from tasks.serving import serving; serving.converge()"
+    )  # also by who has read everything from files
     assert (files(tiny.home), pids()) == before
 
 
@@ -213,7 +217,7 @@ def test_a_full_disk_leaves_what_was_desired(tiny, monkeypatch):
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("tasks.store.os.fsync", full)
+    monkeypatch.setattr("tasks.store.store.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         serving.change(lambda desired: with_route(desired, "staging", "tiny", None))
     monkeypatch.undo()
@@ -269,7 +273,7 @@ def test_a_disk_that_fills_up_after_the_file_was_written_takes_the_change_back(t
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return rename(self, target)
 
-    monkeypatch.setattr("tasks.store.os.fsync", full)
+    monkeypatch.setattr("tasks.store.store.os.fsync", full)
     if not renames:
         monkeypatch.setattr(Path, "rename", stuck)
     with pytest.raises(StorageError, match="No space left") as caught:

@@ -10,11 +10,12 @@ import pytest
 from penstock.desired import Desired, Server, with_server
 from penstock.errors import StorageError
 from penstock.release_config import LogConfig
-from tasks import copies, listed, patience, serving, shared, store
-from tasks.objects import objects
-from tasks.registry import register
-from tasks.releases import tell
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.registry.registry import register
+from tasks.registry.releases import tell
+from tasks.serving import serving
+from tasks.store import copies, listed, patience, shared, store
+from tasks.store.objects import objects
 from tests.candidates import made
 from tests.conftest import TINY
 

@@ -15,10 +15,11 @@ from collections import Counter
 import pytest
 
 from penstock.errors import ConfigError, StorageError
-from tasks import caching, garbage_classes, known, lease, ledger_store, listed, patience, shared, shared_garbage, store
-from tasks.collecting_garbage import forecast, free
-from tasks.objects import objects
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.operations import garbage_classes, shared_garbage
+from tasks.operations.collecting_garbage import forecast, free
+from tasks.store import caching, known, lease, ledger_store, listed, patience, shared, store
+from tasks.store.objects import objects
 from tests.conftest import REPOSITORY
 from tests.machines import DAY, Machines
 
@@ -148,7 +149,7 @@ def test_what_was_seen_long_ago_is_not_believed_to_be_there(team):
 
 ANOTHER = """
 import sys
-from tasks import ledger_store, store
+from tasks.store import ledger_store; from tasks.store import store
 ref = store.put_bytes(b"wanted", "x.bin")
 record = store.put_json({"model": ref.model_dump()}, "record.json")
 fields = dict(kind="rejected", version="", identity="i", record=record, reason="r", facts={})
@@ -218,7 +219,7 @@ def test_one_machine_at_a_time(team, monkeypatch):
 def test_of_those_who_want_an_old_lease_one_gets_it(team):
     with lease.held():
         team.sleep(1)
-        code = "from tasks import lease\nwith lease.held(): print('mine', flush=True); input()"
+        code = "from tasks.store import lease\nwith lease.held(): print('mine', flush=True); input()"
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
         others = [
             subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=-1, stdout=-1, stderr=-1, text=True)
@@ -254,7 +255,7 @@ def test_a_store_that_is_lost_in_the_middle_loses_nothing_else(network, use_stor
 
     with monkeypatch.context() as patch, patience.within(0.5):
         patch.setattr(type(objects()), "delete", cut)
-        patch.setattr("tasks.shared_garbage.SHORT", 0.5)
+        patch.setattr("tasks.operations.shared_garbage.SHORT", 0.5)
         with pytest.raises(StorageError, match="has not answered"):
             gc()
     network.become("fine")

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from penstock.errors import StorageError
-from tasks import bucket, ledger_store, shared, store
-from tasks.objects import objects
-from tasks.settings import settings
+from tasks.machine.settings import settings
+from tasks.store import bucket, ledger_store, shared, store
+from tasks.store.objects import objects
 from tests.conftest import REPOSITORY
 
 APPEND = """
 import sys
-from tasks import ledger_store, store
+from tasks.store import ledger_store; from tasks.store import store
 who, count = sys.argv[1], int(sys.argv[2])
 record = store.put_json({"by": who}, "record.json")
 sys.stdin.readline()  # both begin at once

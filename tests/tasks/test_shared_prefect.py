@@ -26,7 +26,7 @@ TRIGGER = {
     "match": {"prefect.resource.id": "penstock.project.tiny"},
 }
 DEPLOY = (
-    "from tasks.deploying import deploy_flows\n"
+    "from tasks.platform.deploying import deploy_flows\n"
     "with platform.connected(): done = deploy_flows()[0].changes\n"
     "print([each.name for each in done if each.done != 'kept'])"
 )
@@ -37,7 +37,7 @@ RUN = (
     "  client.create_flow_run_from_deployment(client.read_deployment_by_name({!r}).id)"
 )
 TELL = (
-    "from tasks import events\n"
+    "from tasks.platform import events\n"
     "with platform.connected():\n"
     " from prefect import flow\n"
     " @flow\n"
@@ -116,7 +116,9 @@ def test_two_environments_on_one_server_keep_apart(place):
 
 
 def test_a_pool_that_another_environment_has_is_refused(place):
-    place.ask("from tasks.deployments import ensure_deployments\nwith platform.connected(): ensure_deployments()")
+    place.ask(
+        "from tasks.platform.deployments import ensure_deployments\nwith platform.connected(): ensure_deployments()"
+    )
     code, text = in_staging(place, DEPLOY, "PENSTOCK_WORK_POOL=penstock\n")
     assert code == 1 and "The work pool `penstock` is of another environment" in text
     assert "it is of development" in text and "PENSTOCK_WORK_POOL" in text

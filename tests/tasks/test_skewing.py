@@ -9,11 +9,11 @@ from penstock.candidate import Champion
 from penstock.collected import Collected, Counts
 from penstock.release_config import LogConfig
 from penstock.skew import skew_checks
-from tasks import store
-from tasks.collected_store import append_window
-from tasks.profiling import profile_splits
-from tasks.skewing import compare_serving, find_served
-from tasks.summaries import window_profile
+from tasks.data.profiling import profile_splits
+from tasks.monitoring.collected_store import append_window
+from tasks.monitoring.skewing import compare_serving, find_served
+from tasks.monitoring.summaries import window_profile
+from tasks.store import store
 from tests.trained import Trained
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import source
+from tasks.store import source
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def code(tmp_path: Path, monkeypatch, checkout) -> Path:
         "penstock/three.py": "number = 3\n",
         "penstock/other.py": "unrelated = 1\n",
         "tasks/__init__.py": "",
-        "tasks/store.py": "plumbing = 1\n",
-        "tasks/one.py": "import tasks.store\n\n\ndef run():\n    from penstock import two\n    return two.twice()\n",
+        "tasks/store/store.py": "plumbing = 1\n",
+        "tasks/one.py": "import tasks.store.store\ndef run():\n    from penstock import two\n    return two.twice()\n",
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -46,7 +46,7 @@ def test_comments_docstrings_and_formatting_do_not(code, text):
     assert source.closure("tasks.one") == before
 
 
-@pytest.mark.parametrize("name", ["penstock/other.py", "tasks/store.py"])
+@pytest.mark.parametrize("name", ["penstock/other.py", "tasks/store/store.py"])
 def test_what_it_does_not_use_and_plumbing_do_not(code, name):
     before = source.closure("tasks.one")
     (code / name).write_text("changed = True\n")
@@ -54,4 +54,5 @@ def test_what_it_does_not_use_and_plumbing_do_not(code, name):
 
 
 def test_a_package_s_service_is_part_of_its_key(checkout):
-    assert {"bentos/service.py", "bentos/build.py", "penstock/rows.py"} <= set(source.closure("tasks.packaging"))
+    found = source.closure("tasks.packaging.packaging")
+    assert {"bentos/service.py", "bentos/build.py", "penstock/rows.py"} <= set(found)

@@ -11,7 +11,7 @@ import sqlalchemy
 from penstock.columns import Column
 from penstock.errors import ConfigError, DataError
 from penstock.source_config import SourceConfig
-from tasks.sql_source import SqlSource
+from tasks.data.sql_source import SqlSource
 from tests.postgres import PASSWORD, postgres
 
 COLUMNS = {
@@ -193,7 +193,7 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 
 
 def test_a_prefect_secret_block_may_hold_the_url(live, tmp_path):
-    from tasks import platform
+    from tasks.platform import platform
 
     platform.prefect_environment()
     from prefect.blocks.system import Secret

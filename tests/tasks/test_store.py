@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from penstock.errors import StorageError
 from penstock.refs import FileRef
-from tasks import store
+from tasks.store import store
 
 
 def test_equal_content_is_one_object(checkout):
@@ -66,7 +66,7 @@ def test_a_full_disk_is_an_error_with_a_next_step(checkout, monkeypatch):
 
 
 def test_a_home_that_cannot_be_written_names_the_setting(checkout, monkeypatch):
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     monkeypatch.setenv("PENSTOCK_HOME", "/proc/penstock")  # not even root can write there
     settings.cache_clear()

@@ -9,9 +9,12 @@ import pytest
 from penstock.desired import Desired, Note, Route
 from penstock.errors import PlatformError, RolloutError, StorageError, UnreachableError
 from penstock.refs import FileRef
-from tasks import garbage_classes, ledger_store, rollback, rollout, serving, settle, shared, store
-from tasks.objects import Folder
-from tasks.settings import of_shared_store, settings
+from tasks.machine.settings import of_shared_store, settings
+from tasks.operations import garbage_classes
+from tasks.rollout import rollback, rollout, settle
+from tasks.serving import serving
+from tasks.store import ledger_store, shared, store
+from tasks.store.objects import Folder
 from tests.conftest import REPOSITORY
 
 

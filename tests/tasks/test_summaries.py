@@ -12,9 +12,9 @@ from penstock.drift import compare
 from penstock.errors import StorageError
 from penstock.monitor_config import MonitorConfig
 from penstock.sketch import category_summary, number_summary, shares
-from tasks import store
-from tasks.profiling import profile_splits
-from tasks.summaries import merged_profiles, reference, summaries, window_profile
+from tasks.data.profiling import profile_splits
+from tasks.monitoring.summaries import merged_profiles, reference, summaries, window_profile
+from tasks.store import store
 from tests.trained import Trained
 
 

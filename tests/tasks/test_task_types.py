@@ -8,8 +8,8 @@ import pytest
 
 from penstock.errors import ConfigError, DataError
 from penstock.model import learnt, load
-from tasks import store
-from tasks.project import load_project
+from tasks.data.project import load_project
+from tasks.store import store
 from tests.tasks.test_training_steps import Data
 
 

@@ -12,12 +12,13 @@ from penstock.config import EvaluateConfig, SplitConfig
 from penstock.errors import DataError
 from penstock.refs import Checked, DataFile, Dataset
 from penstock.task_type import Target
-from tasks import fitting, splitting, store
-from tasks.evaluation import evaluate_model
-from tasks.project import load_project
-from tasks.sources import load_source
-from tasks.splitting import split_dataset
-from tasks.training import train_model
+from tasks.data.project import load_project
+from tasks.data.sources import load_source
+from tasks.store import store
+from tasks.training import fitting, splitting
+from tasks.training.evaluation import evaluate_model
+from tasks.training.splitting import split_dataset
+from tasks.training.training import train_model
 
 
 class Data:
@@ -35,7 +36,7 @@ class Data:
                 half.write_parquet(draft.path)
             paths.append(store.locate(draft.ref))
         self.rows = pl.concat(halves)
-        monkeypatch.setattr("tasks.splitting.dataset_paths", lambda dataset: paths)
+        monkeypatch.setattr("tasks.training.splitting.dataset_paths", lambda dataset: paths)
         files = tuple(DataFile(path=name, md5=name, size=1) for name in ("p0.parquet", "p1.parquet"))
         self.dataset = Dataset(path="data/tiny", version="1" * 32 + ".dir", files=files)
 
@@ -127,7 +128,7 @@ def test_a_constant_label_and_a_split_without_positives_are_named(checkout, monk
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_same_inputs_give_the_same_bytes_whatever_the_threads(data, threads, monkeypatch):
-    from tasks.settings import settings
+    from tasks.machine.settings import settings
 
     splits = data.split()
     first = data.train(splits)

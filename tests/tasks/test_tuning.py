@@ -14,10 +14,11 @@ import pytest
 from penstock.errors import TrainingError
 from penstock.tune_config import TuneConfig
 from penstock.tuning import Trial
-from tasks import store, tuning, tuning_trials
-from tasks.settings import settings
-from tasks.tuning import tune_model
-from tasks.tuning_trials import Trainer
+from tasks.machine.settings import settings
+from tasks.store import store
+from tasks.training import tuning, tuning_trials
+from tasks.training.tuning import tune_model
+from tasks.training.tuning_trials import Trainer
 from tests.conftest import REPOSITORY
 from tests.tasks.test_training_steps import Data
 from tests.waiting import PATIENCE
@@ -32,14 +33,14 @@ SPACE = {
 class Tuning(Data):
     def __init__(self, monkeypatch) -> None:
         super().__init__(monkeypatch)
-        monkeypatch.setattr("tasks.tuning_folds.dataset_paths", lambda dataset: self.paths)
+        monkeypatch.setattr("tasks.training.tuning_folds.dataset_paths", lambda dataset: self.paths)
         self.splits = self.split()
 
     @property
     def paths(self):
-        import tasks.splitting
+        import tasks.training.splitting
 
-        return tasks.splitting.dataset_paths(self.dataset)
+        return tasks.training.splitting.dataset_paths(self.dataset)
 
     def tune(self, train=None, split=None, **changes):
         project = self.project
@@ -191,7 +192,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {repository!r})
 import pytest
-from tasks import tuning_trials
+from tasks.training import tuning_trials
 from tests.tasks.test_tuning import Tuning
 real = tuning_trials.Journal.keep
 def keep(self, trial, seconds):

@@ -9,9 +9,9 @@ import pytest
 from penstock.candidate import Release
 from penstock.train_config import TrainConfig
 from penstock.tuning import Trial, Tuned
-from tasks import store
-from tasks.project import load_project
-from tasks.reporting import render
+from tasks.data.project import load_project
+from tasks.reports.reporting import render
+from tasks.store import store
 from tests.candidates import made
 
 pytestmark = pytest.mark.usefixtures("checkout")

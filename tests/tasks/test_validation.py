@@ -11,11 +11,11 @@ import pytest
 from penstock.config import DataConfig
 from penstock.errors import ConfigError, DataError
 from penstock.refs import DataFile, Dataset
-from tasks import store
-from tasks.data import data_path
-from tasks.project import load_project, schema_text
-from tasks.sources import load_source
-from tasks.validation import check_batch, validate_dataset
+from tasks.data.data import data_path
+from tasks.data.project import load_project, schema_text
+from tasks.data.sources import load_source
+from tasks.data.validation import check_batch, validate_dataset
+from tasks.store import store
 
 # --- batches ---------------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ def test_a_clean_dataset_excludes_nothing(dataset, rows):
 
 
 def test_exactly_the_invalid_rows_are_excluded_by_file_and_position(dataset, rows, monkeypatch):
-    monkeypatch.setattr("tasks.validation_pieces.CHUNK", 64)  # several chunks, so that positions have to add up
+    monkeypatch.setattr("tasks.data.validation_pieces.CHUNK", 64)  # several chunks, so that positions have to add up
     checked = validate(dataset(at(rows[:200], "size", 999.0, 150), at(rows[200:], "late", None, 7, 299)))
     assert checked.invalid == 3
     excluded = pl.read_parquet(store.locate(checked.excluded))

@@ -1,0 +1,1 @@
+"""What a CI system's jobs run, and what they post."""

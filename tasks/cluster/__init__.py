@@ -1,0 +1,1 @@
+"""A Dask cluster: asking it, pieces of files, parts that train together."""

@@ -1,0 +1,1 @@
+"""What this machine and environment are: settings, memory, time, secrets, what is told of a step."""

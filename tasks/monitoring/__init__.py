@@ -1,0 +1,1 @@
+"""What was served, watched: logs, windows, labels, drift, quality, alarms, retraining."""

@@ -1,8 +1,0 @@
-"""What to put before a command so that the process ends with the one that started it (`tasks/exec_child.py`)."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-MORTAL = [sys.executable, str(Path(__file__).with_name("exec_child.py"))]

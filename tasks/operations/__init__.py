@@ -1,0 +1,1 @@
+"""Looking after an installation: doctor, garbage collection, the sandbox, the simulation."""

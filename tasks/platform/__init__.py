@@ -1,0 +1,1 @@
+"""What outlives a command: supervisor, Prefect's server and worker, deployments, alerts."""

@@ -1,0 +1,1 @@
+"""Releases and what is known of them: records, comparison, approval, forced blessings."""

@@ -1,0 +1,1 @@
+"""A release into production and back: on this machine, and by commits for a cluster."""

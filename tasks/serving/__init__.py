@@ -1,0 +1,1 @@
+"""Model servers and the gateway, and what they say of themselves."""

@@ -1,0 +1,1 @@
+"""From rows to a judged model: split, tune, train, evaluate, gate."""
