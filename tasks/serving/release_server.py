@@ -21,9 +21,9 @@ from tasks.platform import sockets, supervision
 from tasks.platform.programs import OWNER, Program
 from tasks.serving.envoy import SILENT, UnixConnection
 from tasks.store import store
-from tasks.store.source import CODE
 
 READY_SECONDS = 60.0
+BESIDE = Path(__file__).parent
 STARTS = 3  # a server that needed so many will not come up
 LOG_KEY = "PENSTOCK_LOG_KEY"
 # what supervisord was started with has secrets: databases', alerts', clouds'. A model server runs a project's own
@@ -50,7 +50,7 @@ def program(server: Server) -> Program:
             folder.mkdir(parents=True, exist_ok=True)
     launcher, extra = bento / "src" / "bentos" / "launch.py", server.fault or server.clock
     if extra:
-        launcher = CODE / "tasks" / "serving" / ("faulty_launch.py" if server.fault else "simulated_launch.py")
+        launcher = BESIDE / ("faulty_launch.py" if server.fault else "simulated_launch.py")
     environment = {
         **bentoml_environment(state),
         "PENSTOCK_RELEASE": server.version,
@@ -60,7 +60,7 @@ def program(server: Server) -> Program:
         environment["PENSTOCK_LOG_DIR"] = str(log_folder(server.project, server.version))
         environment["PENSTOCK_LOG"] = server.log.model_dump_json().replace("'", "\\u0027")
     seen = ",".join(sorted({*FOR_MODELS, OWNER, *environment}))
-    alone = (sys.executable, "-I", "-S", str(CODE / "tasks" / "exec_with.py"), seen)
+    alone = (sys.executable, "-I", "-S", str(BESIDE / "exec_with.py"), seen)
     return Program(
         name=server.version,
         command=(*alone, str(python), "-I", str(launcher), str(bento), *filter(None, (extra,))),
