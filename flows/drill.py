@@ -21,12 +21,13 @@ from penstock.verdict import Verdict
 from tasks.data.project import load_project
 from tasks.machine.settings import settings
 from tasks.operations import sandbox
+from tasks.registry import ledger_store
 from tasks.registry.releases import packaged, tell
 from tasks.rollout import traffic
 from tasks.rollout.rollout import confirm_healthy, deploying, plan_rollout, withdraw
 from tasks.rollout.rollout_routes import Rollout
 from tasks.serving import serving
-from tasks.store import ledger_store, store
+from tasks.store import store
 from tasks.store.caching import file_refs
 
 FAULTS = (

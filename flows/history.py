@@ -10,8 +10,8 @@ from penstock.ledger import Event, Tenure, moment
 from penstock.refs import Value
 from tasks.data.project import config_path
 from tasks.machine.settings import settings
+from tasks.registry import ledger_store
 from tasks.registry.registry import read_ledger
-from tasks.store import ledger_store
 
 
 class History(Value):

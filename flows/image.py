@@ -10,8 +10,8 @@ from penstock.refs import Value
 from tasks.data.project import config_path
 from tasks.packaging.containers import Image, build_image
 from tasks.packaging.image_push import push_image
+from tasks.registry.ledger_store import read_all
 from tasks.registry.releases import packaged, tell
-from tasks.store.ledger_store import read_all
 
 RUN = (
     "run --rm --read-only --tmpfs /tmp:rw,size=64m,mode=1777 --cap-drop all --security-opt no-new-privileges "

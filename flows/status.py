@@ -14,9 +14,9 @@ from tasks.machine.settings import settings
 from tasks.monitoring.score_store import live_quality
 from tasks.monitoring.watching import drift_report, estimate_of_last, watched
 from tasks.platform import platform
+from tasks.registry import ledger_store
 from tasks.registry.registry import read_ledger
 from tasks.serving.serving_status import Place, places, standing
-from tasks.store import ledger_store
 
 SHOWN = 5
 

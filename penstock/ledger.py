@@ -1,6 +1,6 @@
 """The ledger: what happened to a project's candidates and releases, in order. Everything else is a fold over it.
 
-Events are appended and never changed. These functions are pure; `tasks/store/ledger_store.py` reads and writes the
+Events are appended and never changed. These functions are pure; `tasks/registry/ledger_store.py` reads and writes the
 files.
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.refs import FileRef
 from tasks.platform.deploying import Deployed, deploy_flows
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 
 DIED = "penstock: tiny, runs that died"
 

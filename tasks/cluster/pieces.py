@@ -1,7 +1,7 @@
 """Cuts Parquet files into pieces of whole row groups, which are worked on one by one: here, or on a cluster's workers.
 
 Wherever they are worked on, files are cut alike, and what comes of the pieces is put together in their order: so the
-result is the same. A file is read in place; how a worker finds it says `tasks/cluster/cluster_files.py`.
+result is the same. A file is read in place; how a worker finds it says `tasks/data/cluster_files.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from penstock.refs import DataFile, FileRef, Value
 from tasks.cluster import cluster
-from tasks.data.parquet import streamed
+from tasks.store.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl

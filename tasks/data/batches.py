@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config import FeaturesConfig
-from tasks.data.parquet import streamed
+from tasks.store.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl

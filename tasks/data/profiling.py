@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.config import FeaturesConfig
 from penstock.refs import FileRef, Profiles, Splits, Value
 from tasks.cluster import cluster
-from tasks.cluster.cluster_files import here
 from tasks.cluster.pieces import Piece, batches, cut, far, many
+from tasks.data.cluster_files import here
 from tasks.store import store
 from tasks.store.caching import task
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from penstock.refs import FileRef, Value
 from tasks.cluster import cluster
-from tasks.cluster.cluster_files import here
 from tasks.cluster.pieces import Piece, batches, far, scan
 from tasks.data.broken_rows import CHUNK, Bounds, Broken, broken, outlier_bounds, without_nan
+from tasks.data.cluster_files import here
 from tasks.data.pandera_schema import build, require_structure
 from tasks.store import store
 

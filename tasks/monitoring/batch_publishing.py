@@ -18,7 +18,8 @@ from penstock.ledger import Event
 from penstock.scored import Intent, Scored, quarantine_of
 from tasks.machine.settings import settings
 from tasks.monitoring.collected_store import segment_path
-from tasks.store import ledger_store, locks, store
+from tasks.registry import ledger_store
+from tasks.store import locks, store
 
 
 def publish(intent: Intent) -> None:

@@ -18,11 +18,11 @@ from penstock.errors import StorageError
 from penstock.refs import FileRef
 from penstock.scored import INVALID, LoggedBatch
 from penstock.served import FIXED, column_of
-from tasks.data.parquet import streamed
 from tasks.machine import clock
 from tasks.monitoring.collected_store import segment_path
 from tasks.monitoring.summaries import merged_profiles
 from tasks.store import store
+from tasks.store.parquet import streamed
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,7 +17,7 @@ from tasks.monitoring import monitored
 from tasks.monitoring.exposed import Sample, seconds
 from tasks.monitoring.exposed_serving import rollout
 from tasks.monitoring.summaries import PREDICTIONS
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 from tasks.store.kept import kept
 
 

@@ -24,9 +24,9 @@ from penstock.ledger import moment
 from penstock.refs import FileRef, Value
 from penstock.task_type import TaskName
 from tasks.machine import clock
+from tasks.machine.author import author
 from tasks.machine.settings import settings
 from tasks.store import locks, numbered, store
-from tasks.store.ledger_store import author
 
 if TYPE_CHECKING:
     import polars as pl

@@ -16,9 +16,9 @@ from penstock.retrain import Decision, LabelNews, decide, to_tell
 from penstock.retrain_history import History, fold
 from tasks.machine.production import require_named
 from tasks.monitoring import label_store
+from tasks.registry import ledger_store
 from tasks.registry.registry import read_ledger
 from tasks.registry.releases import tell
-from tasks.store import ledger_store
 
 
 def retrain_history(project: str) -> History:

@@ -24,8 +24,8 @@ from tasks.operations import (
     doctor_serving,
     doctor_store,
 )
+from tasks.registry import ledger_store
 from tasks.reports.mlflow_mirror import without_secrets
-from tasks.store import ledger_store
 
 SECONDS = 15.0  # that one check may take
 Check = Callable[[], Iterable[Finding]]

@@ -20,9 +20,8 @@ from tasks.data.dvc_config import cache_folder, cached, remote_url
 from tasks.machine.settings import settings
 from tasks.operations import leftovers as left
 from tasks.platform import sockets
-from tasks.registry import registry
+from tasks.registry import ledger_store, registry
 from tasks.registry.registry import recorded_candidate
-from tasks.store import ledger_store
 from tasks.store.caching import file_refs
 
 LEAST = 500e6  # bytes that a first run takes beside its data: a serving environment, a Bento, databases

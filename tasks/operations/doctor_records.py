@@ -16,9 +16,9 @@ from tasks.machine.settings import settings
 from tasks.monitoring.collected_store import newest_windows
 from tasks.monitoring.label_store import read_entries
 from tasks.operations.doctor_http import services
+from tasks.registry import ledger_store
 from tasks.serving import serving
 from tasks.serving.release_server import LOG_KEY
-from tasks.store import ledger_store
 
 SKEW = 5.0  # seconds: more, and tokens, certificates and signatures begin to be refused
 FAR = 60.0

@@ -24,9 +24,10 @@ from tasks.monitoring.collected_store import newest_windows, segment_path
 from tasks.operations import leftovers
 from tasks.operations.garbage_marks import mark, rebuildable, records, stored
 from tasks.platform import programs, supervision
+from tasks.registry import ledger_store
 from tasks.registry.registry import recorded_candidate, release_of
 from tasks.serving import serving
-from tasks.store import ledger_store, locks, store
+from tasks.store import locks, store
 from tasks.store.source import CODE
 
 GRACE = 86_400.0  # seconds that everything is kept, whatever is asked for: somebody may be about to name it

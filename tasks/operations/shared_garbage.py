@@ -39,7 +39,8 @@ from tasks.machine.settings import settings
 from tasks.operations.garbage_classes import Item, Sought
 from tasks.operations.garbage_marks import rebuildable
 from tasks.operations.shared_marks import CHUNK, Reader, projects
-from tasks.store import known, lease, ledger_store, listed, patience
+from tasks.registry import ledger_store
+from tasks.store import known, lease, listed, patience
 from tasks.store.objects import Entry, objects
 from tasks.store.shared import JOBS, NOTES
 

@@ -30,8 +30,9 @@ from tasks.monitoring.collected_store import read_windows
 from tasks.monitoring.labelling import key_kinds
 from tasks.monitoring.served_store import read_served
 from tasks.operations.clients import Clients
+from tasks.registry import ledger_store
 from tasks.registry.releases import packaged
-from tasks.store import ledger_store, numbered, store
+from tasks.store import numbered, store
 from tasks.training.lineage import describe_lineage
 
 if TYPE_CHECKING:

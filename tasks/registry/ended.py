@@ -6,7 +6,8 @@ from penstock import forcing, ledger
 from penstock.candidate import Forced
 from penstock.ledger import Event
 from tasks.machine import clock
-from tasks.store import host, ledger_store
+from tasks.registry import ledger_store
+from tasks.store import host
 
 
 def ended(project: str) -> dict[str, Forced]:

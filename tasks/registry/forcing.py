@@ -12,10 +12,11 @@ from penstock.errors import ConfigError, DataError, StorageError
 from penstock.forcing import last_day, require_named
 from penstock.ledger import Event
 from tasks.machine import clock
+from tasks.machine.author import author
 from tasks.machine.settings import settings
 from tasks.registry.comparing import REJECTED, candidate_name, candidate_of
 from tasks.registry.registry import read_ledger, release_of
-from tasks.store import ledger_store, store
+from tasks.store import store
 from tasks.store.caching import file_refs, task
 
 SHORTEST = 8  # characters of an identity
@@ -71,7 +72,7 @@ def overruled(event: Event, reason: str, until: str, by: str, checks: Sequence[s
     decision = candidate_of(event).decision
     command = f"penstock bless {project} {name} --reason {shlex.quote(reason)} --until {until}"
     require_named(decision, checks, command + (f" --by {shlex.quote(by)}" if by else ""))
-    return Forced(by=by or ledger_store.author(), reason=reason, until=last, failed="; ".join(decision.reasons))
+    return Forced(by=by or author(), reason=reason, until=last, failed="; ".join(decision.reasons))
 
 
 @task(reads=True)

@@ -11,7 +11,8 @@ from penstock.forcing import forced as forced_releases
 from penstock.ledger import Event, Kind
 from penstock.skew import SKEW
 from tasks.machine.settings import settings
-from tasks.store import ledger_store, store
+from tasks.registry import ledger_store
+from tasks.store import store
 from tasks.store.caching import file_refs, task
 
 VERDICTS: dict[Kind, str] = {"registered": "blessed", "forced": "forced", "rejected": "rejected"}

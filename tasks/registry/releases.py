@@ -11,8 +11,9 @@ from penstock.refs import Package, Value
 from penstock.release_config import ServeConfig
 from tasks.machine import clock
 from tasks.machine.settings import settings
+from tasks.registry import ledger_store
 from tasks.registry.registry import find_release, recorded_candidate
-from tasks.store import ledger_store, store
+from tasks.store import store
 
 
 class Packaged(Value):

@@ -13,8 +13,9 @@ from pathlib import Path
 from penstock.errors import ConfigError, StorageError
 from penstock.kube_release import KubeRelease, folder_files, read_release, release_files
 from penstock.release_config import RolloutConfig
+from tasks.machine.author import author
 from tasks.machine.settings import settings
-from tasks.store import ledger_store, store
+from tasks.store import store
 
 COMPONENT = "release/kustomization.yaml"
 PUSHES = 3  # others push to the same branch
@@ -184,7 +185,7 @@ def _git(*arguments: str) -> str:
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    who = ledger_store.author()
+    who = author()
     mail = who.split()[0] if "@" in who else "penstock@localhost"
     variables = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in
                  (("NAME", who), ("EMAIL", mail))} | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # fmt: skip

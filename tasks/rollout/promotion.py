@@ -7,8 +7,8 @@ from penstock.errors import ConfigError
 from tasks.machine.environments import DEVELOPMENT
 from tasks.machine.settings import settings
 from tasks.packaging.model_server import unpacked
+from tasks.registry import ledger_store
 from tasks.registry.releases import Packaged
-from tasks.store import ledger_store
 
 
 def require_promotable(release: Packaged, image: str = "") -> None:

@@ -18,13 +18,13 @@ from penstock.release_config import ServeConfig
 from tasks.machine.production import require_named
 from tasks.machine.settings import settings
 from tasks.packaging.model_server import api_key
+from tasks.registry import ledger_store
 from tasks.registry.ended import ended
 from tasks.registry.registry import read_ledger
 from tasks.registry.releases import packaged, server_of
 from tasks.rollout.promotion import require_promotable
 from tasks.rollout.untold import tell_untold
 from tasks.serving import release_server, serving
-from tasks.store import ledger_store
 
 ANSWER_SECONDS = 5.0
 

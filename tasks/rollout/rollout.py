@@ -18,6 +18,7 @@ from penstock.rollout import Plan, plan
 from penstock.verdict import Evidence, Step, Verdict, decide
 from tasks.data import label_facts
 from tasks.packaging.infra import require_exact
+from tasks.registry import ledger_store
 from tasks.registry.ended import ended
 from tasks.registry.registry import read_ledger
 from tasks.registry.releases import packaged, server_of, tell
@@ -29,7 +30,7 @@ from tasks.rollout.second_opinion import SecondOpinion
 from tasks.rollout.untold import tell_untold
 from tasks.serving import release_server, serving
 from tasks.serving.evidence import Pairs, Unit, expected_agreement
-from tasks.store import ledger_store, locks, store
+from tasks.store import locks, store
 from tasks.store.caching import task
 from tasks.training.samples import example_row
 

@@ -13,7 +13,7 @@ from penstock.ledger import Event
 from tasks.machine.mortal import MORTAL
 from tasks.platform import events as prefect_events
 from tasks.platform import platform
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 
 SERVER_SECONDS = 120  # after a start of everything the server takes a while
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from penstock import ledger
 from penstock.desired import Note, without_untold
 from penstock.ledger import Event
+from tasks.registry import ledger_store
 from tasks.serving import serving
-from tasks.store import ledger_store
 
 
 def tell_untold(project: str) -> list[Event]:

@@ -16,8 +16,8 @@ from penstock.config import Project
 from penstock.errors import DataError
 from penstock.refs import DataFile
 from tasks.cluster import pieces
-from tasks.cluster.cluster_files import outside
 from tasks.cluster.pieces import Piece
+from tasks.data.cluster_files import outside
 from tasks.data.data import dataset_paths, resolve_dataset
 from tasks.machine.settings import settings
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from penstock.refs import FileRef, Value
 from tasks.cluster import cluster, cluster_piece
-from tasks.cluster.cluster_files import here
 from tasks.cluster.pieces import Piece, batches
+from tasks.data.cluster_files import here
 from tasks.scoring.batch_basis import Basis
 from tasks.scoring.batch_input import ROWS
 from tasks.scoring.batch_rows import Answered, Scorer

@@ -8,7 +8,7 @@ another wait for minutes without a word.
 
 A write that must not overwrite is a conditional one: the server decides between two writers. An answer that was lost
 on its way is not a race that was lost; whoever creates an object has to read what is there before they think so
-(`tasks/store/ledger_store.py`).
+(`tasks/registry/ledger_store.py`).
 """
 
 from __future__ import annotations

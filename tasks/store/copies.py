@@ -22,7 +22,7 @@ from penstock import forcing, ledger
 from penstock.errors import PenstockError
 from tasks.machine import clock
 from tasks.machine.settings import settings
-from tasks.store import known, ledger_store, listed, store
+from tasks.store import known, listed, store
 from tasks.store.objects import objects
 
 IN_USE = 3600.0  # seconds
@@ -116,6 +116,7 @@ def _projects() -> list[str]:
 
 def _at_hand(project: str) -> Iterator[str]:
     """What serving a project here needs, and what a rollback would."""
+    from tasks.registry import ledger_store
     from tasks.registry.registry import recorded_candidate, release_of
     from tasks.serving import serving
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from penstock.errors import PenstockError, StorageError
 from penstock.refs import Value
-from tasks.store.ledger_store import author
+from tasks.machine.author import author
 from tasks.store.objects import objects
 
 FOLDER = "garbage/lease"

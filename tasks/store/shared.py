@@ -5,8 +5,8 @@ so that it is neither asked for nor uploaded again; what takes too much room her
 (`tasks/store/copies.py`). Files that are listed to be freed are written again by whoever is about to refer to them
 (`tasks/operations/shared_garbage.py` says why that is enough).
 
-Only `tasks/store/store.py`, `tasks/store/caching.py` and `tasks/store/ledger_store.py` need to know that there is such
-a thing.
+Only `tasks/store/store.py`, `tasks/store/caching.py` and `tasks/registry/ledger_store.py` need to know that there is
+such a thing.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ CODE = Path(__file__).resolve().parents[2]
 PACKAGES = frozenset({"penstock", "tasks", "flows", "bentos", "examples"})
 PLUMBING = frozenset({
     "penstock/config.py", "penstock/errors.py", "penstock/ledger.py", "penstock/refs.py",
-    "tasks/cluster/cluster.py", "tasks/cluster/cluster_files.py", "tasks/cluster/cluster_piece.py",
+    "tasks/cluster/cluster.py", "tasks/data/cluster_files.py", "tasks/cluster/cluster_piece.py",
     "tasks/cluster/collective.py", "tasks/cluster/collective_part.py", "tasks/data/git.py", "tasks/data/project.py",
     "tasks/machine/memory.py", "tasks/machine/mortal.py", "tasks/machine/redaction.py", "tasks/machine/settings.py",
     "tasks/machine/steps.py", "tasks/store/artifacts.py", "tasks/store/bucket.py", "tasks/store/cache_keys.py",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from penstock.model import load, recipe
 from penstock.refs import FileRef, Value
 from tasks.cluster import cluster, cluster_piece
-from tasks.cluster.cluster_files import here
 from tasks.cluster.pieces import Piece, batches, cut, far
 from tasks.data.batches import ROWS, raw_batches
+from tasks.data.cluster_files import here
 from tasks.machine.settings import settings
 from tasks.store import store
 

@@ -14,9 +14,9 @@ from penstock.judge import LAST
 from penstock.refs import Checked, Dataset, FileRef, Splits
 from penstock.task_type import TaskName
 from tasks.data.data import dataset_paths
-from tasks.data.parquet import streamed
 from tasks.store import store
 from tasks.store.caching import task
+from tasks.store.parquet import streamed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -161,7 +161,7 @@ def test_a_server_that_answers_otherwise_cannot_be_overruled(rejected):
 DYING = """
 import os, signal
 from flows.bless import bless
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 ledger_store.append = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 bless.fn("tiny", reason="the holiday's traffic needs it", until="3d", checks=["auc"])
 """

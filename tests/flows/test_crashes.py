@@ -65,7 +65,7 @@ def test_while_a_canarys_champion_has_no_process_left_the_challenger_answers(tin
 # the process is killed where it would append to the ledger for the last times: so many are let through
 DYING = """
 import os, signal
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 from flows.deploy import plan_rollout, start_release
 from penstock.verdict import Verdict
 from tasks.rollout import rollback; from tasks.serving import serving

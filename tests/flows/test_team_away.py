@@ -9,10 +9,11 @@ from penstock.desired import Route, with_route
 from penstock.errors import UnreachableError
 from tasks.data.project import load_project
 from tasks.machine.settings import settings
+from tasks.registry import ledger_store
 from tasks.rollout.rollout import deploying
 from tasks.rollout.settle import settle
 from tasks.serving import serving
-from tasks.store import ledger_store, patience
+from tasks.store import patience
 from tasks.store.objects import objects
 from tests.s3_server import BUCKET
 

@@ -18,8 +18,8 @@ import yaml
 
 from penstock.notice import notice
 from tasks.platform import alerting, events
+from tasks.registry import ledger_store
 from tasks.rollout.telling import tell_later
-from tasks.store import ledger_store
 from tests.alerts import NOWHERE, append, automations, deployed
 from tests.conftest import REPOSITORY
 from tests.receiver import SECRET, receiver

@@ -23,8 +23,8 @@ from penstock.errors import ClusterError, DataError
 from penstock.refs import DataFile, Dataset
 from penstock.scored import INVALID, LoggedBatch
 from tasks.cluster import cluster, pieces
-from tasks.cluster.cluster_files import here, outside
 from tasks.cluster.pieces import Piece, cut
+from tasks.data.cluster_files import here, outside
 from tasks.data.data import data_path, resolve_dataset
 from tasks.data.dvc_config import remote_url
 from tasks.data.profiling import profile_splits

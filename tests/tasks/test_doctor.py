@@ -22,7 +22,7 @@ from tasks.data.dvc_config import DEFAULT
 from tasks.machine.settings import settings
 from tasks.operations import doctor_addresses, doctor_disk, doctor_environment, doctor_records, doctor_serving
 from tasks.operations.doctor import examine
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 from tests.loopback import Quiet, serving
 
 

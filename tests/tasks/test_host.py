@@ -14,8 +14,8 @@ from penstock.errors import StorageError
 from penstock.garbage import protected
 from penstock.host import Host
 from tasks.machine.settings import settings
-from tasks.registry import ended
-from tasks.store import host, ledger_store, store
+from tasks.registry import ended, ledger_store
+from tasks.store import host, store
 
 
 @pytest.fixture

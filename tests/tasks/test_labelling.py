@@ -20,7 +20,8 @@ from tasks.monitoring.retraining import decide_and_tell, label_news, resume, ret
 from tasks.monitoring.score_store import stored_scores
 from tasks.monitoring.scoring import label_coverage, score_periods
 from tasks.monitoring.served_store import read_served
-from tasks.store import ledger_store, store
+from tasks.registry import ledger_store
+from tasks.store import store
 from tests.served import serve_rows
 
 NOW = datetime(2025, 9, 20, tzinfo=UTC)

@@ -9,14 +9,14 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.refs import FileRef
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 from tests.waiting import PATIENCE
 
 RECORD = FileRef(name="record.json", sha256="0" * 64, size=1)
 FIELDS = {"kind": "rejected", "version": "", "identity": "i", "record": RECORD, "reason": "why", "facts": {}}
 APPEND = """
 from penstock.refs import FileRef
-from tasks.store import ledger_store
+from tasks.registry import ledger_store
 record = FileRef(name="record.json", sha256="0" * 64, size=1)
 for number in range(15):
     fields = dict(kind="rejected", version="", identity="{who}", record=record, reason=str(number), facts={{}})

@@ -302,7 +302,8 @@ def test_a_server_that_ignores_conditions_keeps_no_ledger(use_store, monkeypatch
 
 def test_whoever_shares_nothing_imports_nothing_of_it(checkout):
     code = (
-        "import sys; from flows import cli, plan, status, train; from tasks.store import ledger_store, store\n"
+        "import sys; from flows import cli, plan, status, train\n"
+        "from tasks.registry import ledger_store; from tasks.store import store\n"
         "store.put_bytes(b'x', 'x'); ledger_store.read_all('tiny')\n"
         "unwanted = {'s3fs', 'botocore', 'gcsfs', 'google.auth', 'adlfs', 'azure.core', 'fsspec'}\n"
         "unwanted |= {'tasks.store.bucket'}\n"

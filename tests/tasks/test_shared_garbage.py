@@ -15,10 +15,12 @@ from collections import Counter
 import pytest
 
 from penstock.errors import ConfigError, StorageError
+from tasks.machine.author import author
 from tasks.machine.settings import settings
 from tasks.operations import garbage_classes, shared_garbage
 from tasks.operations.collecting_garbage import forecast, free
-from tasks.store import caching, known, lease, ledger_store, listed, patience, shared, store
+from tasks.registry import ledger_store
+from tasks.store import caching, known, lease, listed, patience, shared, store
 from tasks.store.objects import objects
 from tests.conftest import REPOSITORY
 from tests.machines import DAY, Machines
@@ -149,7 +151,7 @@ def test_what_was_seen_long_ago_is_not_believed_to_be_there(team):
 
 ANOTHER = """
 import sys
-from tasks.store import ledger_store; from tasks.store import store
+from tasks.registry import ledger_store; from tasks.store import store
 ref = store.put_bytes(b"wanted", "x.bin")
 record = store.put_json({"model": ref.model_dump()}, "record.json")
 fields = dict(kind="rejected", version="", identity="i", record=record, reason="r", facts={})
@@ -201,7 +203,7 @@ def test_one_machine_at_a_time(team, monkeypatch):
     with lease.held():
         with pytest.raises(StorageError, match="Another process") as caught:
             gc()
-        assert ledger_store.author() in caught.value.found
+        assert author() in caught.value.found
     gc()
     began = lease.elapsed()
     with lease.held() as slept:

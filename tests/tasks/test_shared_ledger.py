@@ -10,13 +10,14 @@ import pytest
 
 from penstock.errors import StorageError
 from tasks.machine.settings import settings
-from tasks.store import bucket, ledger_store, shared, store
+from tasks.registry import ledger_store
+from tasks.store import bucket, shared, store
 from tasks.store.objects import objects
 from tests.conftest import REPOSITORY
 
 APPEND = """
 import sys
-from tasks.store import ledger_store; from tasks.store import store
+from tasks.registry import ledger_store; from tasks.store import store
 who, count = sys.argv[1], int(sys.argv[2])
 record = store.put_json({"by": who}, "record.json")
 sys.stdin.readline()  # both begin at once

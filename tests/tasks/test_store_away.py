@@ -11,9 +11,10 @@ from penstock.errors import PlatformError, RolloutError, StorageError, Unreachab
 from penstock.refs import FileRef
 from tasks.machine.settings import of_shared_store, settings
 from tasks.operations import garbage_classes
+from tasks.registry import ledger_store
 from tasks.rollout import rollback, rollout, settle
 from tasks.serving import serving
-from tasks.store import ledger_store, shared, store
+from tasks.store import shared, store
 from tasks.store.objects import Folder
 from tests.conftest import REPOSITORY
 

@@ -12,9 +12,6 @@ fetched once, and kept in `settings().ledger`.
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
-import socket
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +22,7 @@ from typing import Any
 from penstock.errors import StorageError, UnreachableError
 from penstock.ledger import MAKES, Event, require_unbroken, seen_in
 from tasks.machine import clock
+from tasks.machine.author import author
 from tasks.machine.settings import settings
 from tasks.platform import events as prefect_events
 from tasks.store import host, numbered, patience
@@ -40,13 +38,6 @@ class Hurry:
 
 
 _hurry: ContextVar[Hurry | None] = ContextVar("penstock_hurry", default=None)
-
-CI_AUTHORS = {
-    "GITHUB_ACTOR": "GitHub Actions",
-    "GITLAB_USER_LOGIN": "GitLab CI",
-    "CIRCLE_USERNAME": "CircleCI",
-    "BUILD_TAG": "Jenkins",
-}
 
 
 def read_all(project: str) -> list[Event]:
@@ -177,18 +168,6 @@ def _fetch_new(project: str) -> None:
         for name, content in zip(missing, waiting, strict=True):
             with contextlib.suppress(FileExistsError):  # another process has fetched it meanwhile
                 write_atomic(folder / name, content.result(), exclusive=True)
-
-
-def author() -> str:
-    """Who acts: the CI job's name for it if there is one, else user@host."""
-    for variable, system in CI_AUTHORS.items():
-        if os.environ.get(variable):
-            return f"{os.environ[variable]} ({system})"
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # no entry for this number in the password file: containers
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _damaged(path: Path, found: str) -> StorageError:
