@@ -27,7 +27,7 @@ def loaded(nodes: list[ast.stmt]) -> Iterator[str]:
 
 def test_no_folder_of_tasks_imports_a_later_one_as_it_loads():
     place = {name: number for number, name in enumerate(order())}
-    files = [path for path in (REPOSITORY / "tasks").glob("*/*.py")]
+    files = list((REPOSITORY / "tasks").glob("*/*.py"))
     assert {path.parent.name for path in files} == set(place)
     wrong = [
         f"{path.parent.name}/{path.name} imports {found}"
