@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -51,7 +52,10 @@ def measure(command: list[str], cwd: Path, environment: dict[str, str], log: Pat
                 most = max(most, peaks[next(iter(now))] if len(now) == 1 else sum(now.values()))
                 time.sleep(every)
         finally:
-            process.kill()  # if we are to end, so is it
+            # if we are to end, so are they
+            for member in reversed(_tree(process.pid) if process.poll() is None else []):
+                with contextlib.suppress(OSError):
+                    os.kill(member, signal.SIGKILL)
             process.wait()
         wall = time.perf_counter() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -114,9 +114,10 @@ def measured(folder: Path, piece_rows: int, sizes: list[int], paths: list[str], 
                 f"{cost.peak * 2**20 / rows:9.0f}  {cost.facts['matrix']}",
                 flush=True,
             )
-        same = len({cost.facts["model"] for cost in costs if cost.rows == rows and cost.path != "dask"}) == 1
-        told = "the same, byte for byte" if same else "NOT THE SAME"
-        print(f"  the models of one process are {told}", flush=True)
+        models = [cost.facts["model"] for cost in costs if cost.rows == rows and cost.path != "dask"]
+        if models:
+            told = "the same, byte for byte" if len(set(models)) == 1 else "NOT THE SAME"
+            print(f"  the models of one process are {told}", flush=True)
     return costs
 
 

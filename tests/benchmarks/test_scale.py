@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from benchmarks.scale import Cost, require_disk, summary
@@ -59,6 +60,17 @@ def test_nothing_is_left_but_what_was_asked_for_and_that_is_not_measured_again(r
     assert (scratch / "kept.json").read_text() == before
     [line] = [line for line in done.stdout.splitlines() if line.startswith("  external") and "DMatrix" in line]
     assert line in again.stdout
+
+
+def test_a_cluster_is_started_measured_and_ended(tmp_path):
+    pytest.importorskip("distributed")
+    done = scale("--rows", str(ROWS), "--scratch", str(tmp_path), "--json", str(tmp_path / "kept"), "--paths", "dask")
+    assert done.returncode == 0, done.stderr
+    [cost] = json.loads((tmp_path / "kept").read_text())
+    assert list(cost["facts"]["steps"]) == ["cluster", *STEPS] and cost["facts"]["passed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    left = [each.info["cmdline"] for each in psutil.process_iter(["cmdline"])]
+    assert not [command for command in left if str(tmp_path) in " ".join(command or [])]
 
 
 def test_too_little_disk_and_uneven_sizes_are_refused_in_words(tmp_path):
