@@ -32,3 +32,8 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)
     return PARTS.sub(rf"\1{MASK}", text)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with neither user and password nor query in any address; it need not be an address itself."""
+    return re.sub(r"\?[^\s?]*=\S*", "", re.sub(r"://\S*@", "://", text))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from penstock.diagnosis import Diagnosis, Finding, failed_by, warn
 from penstock.errors import PenstockError
+from tasks.machine.redaction import without_secrets
 from tasks.machine.settings import settings
 from tasks.operations import (
     doctor_addresses,
@@ -25,7 +26,6 @@ from tasks.operations import (
     doctor_store,
 )
 from tasks.registry import ledger_store
-from tasks.reports.mlflow_mirror import without_secrets
 
 SECONDS = 15.0  # that one check may take
 Check = Callable[[], Iterable[Finding]]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from penstock import ledger
 from penstock.errors import UnreachableError
+from tasks.machine.redaction import without_secrets
 from tasks.machine.settings import settings
 from tasks.registry.registry import read_ledger
-from tasks.reports.mlflow_mirror import connect, without_secrets
+from tasks.reports.mlflow_mirror import connect
 from tasks.store import locks, patience
 from tasks.store.caching import task
 

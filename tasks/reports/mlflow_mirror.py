@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import importlib
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -25,6 +24,7 @@ from penstock.config import Project
 from penstock.errors import PenstockError, PlatformError
 from penstock.refs import FileRef
 from tasks.data.project import recorded_project
+from tasks.machine.redaction import without_secrets
 from tasks.machine.settings import settings
 from tasks.registry.registry import VERDICTS, read_ledger, recorded_candidate, release_of
 from tasks.reports.plots import standalone
@@ -253,8 +253,3 @@ def _readable_errors(release: Release) -> Iterator[None]:
             found=said.splitlines()[0][:300],
             next_step="make MLflow reachable, or correct PENSTOCK_MLFLOW_URI; the next train run catches up",
         ) from None
-
-
-def without_secrets(text: str) -> str:
-    """``text`` with neither user and password nor query in any address; it need not be an address itself."""
-    return re.sub(r"\?[^\s?]*=\S*", "", re.sub(r"://\S*@", "://", text))
