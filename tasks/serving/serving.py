@@ -212,7 +212,7 @@ def _run_programs(desired: Desired, *own: Program) -> None:
             with contextlib.suppress(PenstockError):  # a damaged one keeps no other from serving
                 servers[version] = release_server.program(desired.servers[version])
         runs = ports.ours(desired.ports)
-        desired = _run_gateway(desired, *servers.values(), _beside("warden", "warden"), _metrics())
+        desired = _run_gateway(desired, *servers.values(), _beside("warden", "tasks.rollout.warden"), _metrics())
         while not runs and not ports.alone(desired.ports):
             for name in envoy.NAMES:
                 supervision.remove(name)
@@ -267,7 +267,7 @@ def _deliver_clusters(desired: Desired, versions: set[str]) -> None:
 
 def _metrics() -> Program:
     """Like the gateway it is known for ours by its environment (`ports.alone`), but it ends with supervisord."""
-    program = _beside(ports.METRICS, "metrics_server")
+    program = _beside(ports.METRICS, "tasks.monitoring.metrics_server")
     return program.model_copy(update={"environment": program.environment | {OWNER: str(settings().home)}})
 
 
@@ -277,7 +277,7 @@ def _beside(name: str, module: str) -> Program:
     environment = {"PENSTOCK_ROOT": str(home.root), "PENSTOCK_HOME": str(home.home), "PYTHONPATH": str(CODE)}
     # a warden that was started otherwise would tell another ledger, or of another environment
     environment |= of_shared_store() | environments.inherited()
-    command = (sys.executable, "-m", f"tasks.{module}")
+    command = (sys.executable, "-m", module)
     return Program(name=name, command=command, environment=environment, directory=_folder())
 
 

@@ -128,7 +128,7 @@ def test_what_is_kept_alive_is_told_where_the_store_is(machine, monkeypatch):
     """Supervisord may have been started before there was one: its own environment does not say."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "precious")
-    told = serving._beside("warden", "warden").environment
+    told = serving._beside("warden", "tasks.rollout.warden").environment
     assert told["PENSTOCK_STORE"] == settings().shared
     assert told["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert "AWS_SECRET_ACCESS_KEY" not in told
