@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.machine import clock
 from tasks.machine.clock import nanoseconds
+from tasks.serving import release_server
 from tests.waiting import PATIENCE
 
 START = datetime(2013, 10, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ def test_a_server_of_the_sandbox_reads_the_same_clock_and_tells_no_moment_twice(
     launcher = bento / "src" / "bentos" / "launch.py"
     launcher.write_text("import time; input(); print(time.time_ns(), time.time_ns(), time.time_ns(), time.time())")
     with clock.simulated(tmp_path / "clock", START) as simulated:
-        launch = clock.__file__.replace("clock.py", "simulated_launch.py")
+        launch = str(release_server.BESIDE / "simulated_launch.py")
         command = [sys.executable, "-I", launch, str(bento), clock.file()]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         simulated.set(START + timedelta(hours=1))  # while it runs

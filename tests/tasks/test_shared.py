@@ -160,7 +160,8 @@ def test_a_copy_goes_only_if_the_shared_store_has_it_now(full, how):
     assert objects().read(shared._name(ref)) == b"precious"
 
 
-def test_no_copy_goes_while_the_store_is_away(network, use_store, tmp_path, full):
+@pytest.mark.parametrize("store_of", ["s3"], indirect=True)
+def test_no_copy_goes_while_the_store_is_away(full, network, use_store, tmp_path):
     use_store(f"s3://team/{tmp_path.name}-away")
     ref = store.put_bytes(b"precious", "x.bin")
     shared.publish([ref])
