@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_CONTEXT = BaseException.__dict__["__context__"]
+
 
 class PenstockError(Exception):
     """Something foreseeable went wrong.
@@ -18,6 +20,16 @@ class PenstockError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.__dict__)
+
+    @property
+    def __context__(self) -> BaseException | None:  # type: ignore[override]
+        """None for one that is raised `from None`: what it came of may hold a secret, and some who pickle errors
+        (tblib, which Dask brings) take it along."""
+        return None if self.__suppress_context__ else _CONTEXT.__get__(self)
+
+    @__context__.setter
+    def __context__(self, context: BaseException | None) -> None:
+        _CONTEXT.__set__(self, context)
 
     def __str__(self) -> str:
         return self.text()

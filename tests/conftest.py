@@ -371,6 +371,11 @@ def use_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 @pytest.fixture(params=["folder", "s3", "gcs", "azure"])
 def store_of(request: Any, tmp_path: Path, use_store: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty shared store of each kind."""
+    return empty_store(request, tmp_path, use_store, monkeypatch)
+
+
+def empty_store(request: Any, tmp_path: Path, use_store: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty shared store of the kind `request.param`, which `PENSTOCK_STORE` names."""
     from tasks.store.objects import objects
     from tests.clouds import Cloud
 

@@ -22,20 +22,20 @@ from tasks.operations.collecting_garbage import forecast, free
 from tasks.registry import ledger_store
 from tasks.store import caching, known, lease, listed, patience, shared, store
 from tasks.store.objects import objects
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, empty_store
 from tests.machines import DAY, Machines
 
 GRACE = 7 * DAY
 RECENT = 30 * DAY
 
 
-def pytest_generate_tests(metafunc):
-    """On stores in which time can be made to go by: a folder, by its files' times, and S3's test server, by asking it.
+@pytest.fixture(params=["folder", "s3"])
+def store_of(request, tmp_path, use_store, monkeypatch):
+    """A store in which time can be made to go by: a folder, by its files' times, and S3's test server, by asking it.
 
     What collecting garbage asks of the other services, `test_objects.py` asks of all of them.
     """
-    if "store_of" in metafunc.fixturenames:
-        metafunc.parametrize("store_of", ["folder", "s3"], indirect=True)
+    return empty_store(request, tmp_path, use_store, monkeypatch)
 
 
 @pytest.fixture
